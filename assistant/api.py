@@ -1,0 +1,307 @@
+"""The HTTP routes for programs: the OpenAI protocol, feedback, runs, adapters, health, metrics.
+
+Translates between JSON and the services, and every error into one sentence in OpenAI's shape. Decides
+nothing itself. Knows no page.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from assistant import routing
+from assistant.accounts import Account, Accounts
+from assistant.chat import Ask, Begun, Chat
+from assistant.errors import AssistantError, EngineRefused, EngineUnavailable
+from assistant.metrics import Metrics
+from assistant.requests import ChatRequest, FeedbackRequest, Reason, RunRequest
+from feedback.database import DatabaseUnavailable
+from feedback.records import FeedbackError, Invalid, Role
+from feedback.records import NotFound as NoFact
+from feedback.store import Verdict
+from training.records import NotFound as NoTraining
+from training.records import Refused, Run, TrainingError
+from training.registry import Registry
+from training.runs import Runs
+
+log = logging.getLogger(__name__)
+AdapterName = Annotated[str, Path(pattern=r"^[!-~]{1,40}$")]
+
+
+def router(
+    chat: Chat,
+    accounts: Accounts,
+    runs: Runs,
+    registry: Registry,
+    ready: Callable[[], str | None],
+    metrics: Metrics,
+) -> APIRouter:
+    """All routes for programs, over services that the composition root hands in."""
+    routes = APIRouter()
+    user, admin = Depends(_bearer(accounts, "user")), Depends(_bearer(accounts, "admin"))
+    _health(routes, ready, metrics, _bearer(accounts, "admin"))
+    _models(routes, registry, user)
+    _chat(routes, chat, metrics, user)
+    _feedback(routes, chat, metrics, user)
+    _training(routes, runs, registry, admin)
+    return routes
+
+
+def _bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Account]]:
+    """Gives the account behind `Authorization: Bearer KEY`, if it has the role."""
+
+    async def account(request: Request) -> Account:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        found = None
+        if scheme.lower() == "bearer" and key.strip():
+            found = await run_in_threadpool(accounts.by_key, key.strip())
+        if found is None:
+            raise HTTPException(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
+        if not found.may(role):
+            raise HTTPException(403, f"this needs the role {role}; {found.name} has {found.role}")
+        return found
+
+    return account
+
+
+def _health(
+    routes: APIRouter,
+    ready: Callable[[], str | None],
+    metrics: Metrics,
+    admin: Callable[[Request], Awaitable[Account]],
+) -> None:
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def readyz() -> JSONResponse:
+        reason = await run_in_threadpool(ready)
+        if reason is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "reason": reason}, 503)
+
+    @routes.get("/metrics")
+    async def metrics_text(request: Request) -> PlainTextResponse:
+        # A proxy on the same machine speaks for the whole world, so behind one the key is needed.
+        near = request.client is not None and request.client.host in ("127.0.0.1", "::1")
+        if not near or not {"forwarded", "x-forwarded-for", "x-real-ip"}.isdisjoint(request.headers):
+            await admin(request)
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _models(routes: APIRouter, registry: Registry, user: Any) -> None:
+    @routes.get("/v1/models")
+    async def models(account: Account = user) -> dict[str, Any]:
+        names = [routing.LIVE, routing.BASE]
+        if account.may("staff"):
+            found = await run_in_threadpool(registry.all)
+            names += [adapter.name for adapter in found if not adapter.retired]
+        data = [{"id": name, "object": "model", "created": 0, "owned_by": "apprentice"} for name in names]
+        return {"object": "list", "data": data}
+
+
+def _chat(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
+    @routes.post("/v1/chat/completions", response_model=None)
+    async def completions(asked: ChatRequest, account: Account = user) -> Any:
+        messages = tuple(message.as_sent() for message in asked.messages)
+        begun = await chat.begin(Ask(account, messages, asked.model, asked.sampling()))
+        headers = {"x-apprentice-adapter": begun.answered_by, "x-request-id": begun.id}
+        if not asked.stream:
+            with metrics.answering():
+                return JSONResponse(await chat.whole(begun), headers=headers)
+        usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        body = _events(chat, begun, metrics, usage)
+        # The first chunk is awaited here, so that a refusal still has a status of its own.
+        first = await anext(body)
+        return StreamingResponse(
+            _chain(first, body),
+            media_type="text/event-stream",
+            headers={**headers, "cache-control": "no-cache"},
+        )
+
+
+async def _events(chat: Chat, begun: Begun, metrics: Metrics, with_usage: bool) -> AsyncGenerator[str, None]:
+    """The answer as server-sent events in OpenAI's order: chunks, the usage if it was asked for, `[DONE]`."""
+    sent = False
+    try:
+        with metrics.answering():
+            async with aclosing(chat.stream(begun)) as chunks:
+                async for chunk in chunks:
+                    usage = chunk.pop("usage", None)
+                    if chunk["choices"]:
+                        yield _event({**chunk, "usage": None} if with_usage else chunk)
+                        sent = True
+                    elif usage and with_usage:
+                        yield _event({**chunk, "usage": usage})
+    except AssistantError as error:
+        if not sent:
+            raise
+        yield _event(error_body(_status(error), str(error)))
+        return
+    yield "data: [DONE]\n\n"
+
+
+async def _chain(first: str, rest: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    try:
+        yield first
+        async for event in rest:
+            yield event
+    finally:
+        # A reader that leaves must end the engine's work at once, not when the collector comes by.
+        await rest.aclose()
+
+
+def _event(data: Mapping[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def _feedback(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
+    @routes.post("/v1/feedback")
+    async def feedback(said: FeedbackRequest, account: Account = user) -> dict[str, Any]:
+        verdict = Verdict(said.rating, tuple(said.reasons), said.comment, said.correction)
+        rating = await run_in_threadpool(
+            chat.store.judge, said.completion_id, account.id, account.role, verdict
+        )
+        metrics.rated(said.rating)
+        return {
+            "id": rating.id,
+            "object": "feedback",
+            "completion_id": rating.turn_id,
+            "rating": rating.thumb,
+            "created": int(rating.created_at.timestamp()),
+        }
+
+
+def _training(routes: APIRouter, runs: Runs, registry: Registry, admin: Any) -> None:
+    @routes.get("/v1/runs")
+    async def list_runs(account: Account = admin) -> dict[str, Any]:
+        found = await run_in_threadpool(runs.all)
+        return {"object": "list", "data": [run_as_json(run) for run in found]}
+
+    @routes.post("/v1/runs", status_code=201)
+    async def queue_run(asked: RunRequest, account: Account = admin) -> dict[str, Any]:
+        method = "dpo" if asked.method == "auto" else asked.method
+        return run_as_json(await run_in_threadpool(runs.queue, method, f"by hand: {account.name}"))
+
+    @routes.get("/v1/adapters")
+    async def list_adapters(account: Account = admin) -> dict[str, Any]:
+        return {"object": "list", "data": await run_in_threadpool(adapters_as_json, registry)}
+
+    @routes.post("/v1/adapters/rollback")
+    async def rollback(why: Reason, account: Account = admin) -> dict[str, Any]:
+        row = await run_in_threadpool(lambda: registry.rollback(actor=account.name, reason=why.reason))
+        return {"adapter": row.adapter or "base", "action": row.action, "at": row.at.isoformat()}
+
+    @routes.post("/v1/adapters/{name}/promote")
+    async def promote(name: AdapterName, why: Reason, account: Account = admin) -> dict[str, Any]:
+        row = await run_in_threadpool(lambda: registry.promote(name, actor=account.name, reason=why.reason))
+        return {"adapter": row.adapter or "base", "action": row.action, "at": row.at.isoformat()}
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """A run as programs see it."""
+    return {
+        "id": run.id,
+        "object": "run",
+        "state": run.state,
+        "method": run.method,
+        "due_by": run.due_by,
+        "stage": run.stage,
+        "progress": run.progress,
+        "attempts": run.attempts,
+        "adapter": run.adapter,
+        "reason": run.reason,
+        "counts": dict(run.counts),
+        "seconds": dict(run.seconds),
+        "created_at": run.created_at.isoformat(),
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+    }
+
+
+def adapters_as_json(registry: Registry) -> list[dict[str, Any]]:
+    """Every adapter with its newest evaluation, as programs see it."""
+    live = registry.live()
+    found = []
+    for adapter in registry.all():
+        evaluation = registry.evaluation(adapter.name)
+        found.append(
+            {
+                "name": adapter.name,
+                "object": "adapter",
+                "live": live is not None and live.name == adapter.name,
+                "retired": adapter.retired,
+                "run": adapter.run_id,
+                "rank": adapter.rank,
+                "base": adapter.base,
+                "created_at": adapter.created_at.isoformat(),
+                "outcome": evaluation.outcome if evaluation else None,
+                "reasons": evaluation.reasons if evaluation else [],
+            }
+        )
+    return found
+
+
+def install_errors(app: FastAPI) -> None:
+    """Every error leaves as OpenAI's `{"error": {"message", "type", "code"}}` with a fitting status."""
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = {"www-authenticate": "Bearer"} if error.status_code == 401 else error.headers
+        return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        parts = [str(part) for part in first["loc"] if part != "body" and first["type"] != "json_invalid"]
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return JSONResponse(error_body(400, f"{'.'.join(parts) or 'the body'}: {said}"), 400)
+
+    async def ours(request: Request, error: Exception) -> JSONResponse:
+        status = _status(error)
+        if status >= 500:
+            log.warning("%s %s: %s", request.method, request.url.path, error)
+        return JSONResponse(error_body(status, str(error)), status)
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> JSONResponse:
+        # Starlette raises it again when this answer has gone out, so it stands in the log with its trace.
+        return JSONResponse(error_body(500, "something went wrong here; it stands in the log"), 500)
+
+    for family in (AssistantError, FeedbackError, TrainingError):
+        app.add_exception_handler(family, ours)
+
+
+def _status(error: Exception) -> int:
+    match error:
+        case EngineRefused():
+            return error.status
+        case NoFact() | NoTraining() | routing.NoSuchModel():
+            return 404
+        case Invalid() | Refused():
+            return 400
+        case EngineUnavailable() | DatabaseUnavailable():
+            return 503
+    return 500
+
+
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """An error in OpenAI's shape."""
+    kinds = {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        429: "rate_limit_error",
+    }
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": status}}

@@ -1,0 +1,208 @@
+"""The composition root: the one place where concretes meet. Builds the services of a home from its settings.
+
+`open_house` gives what every process needs, `web` the HTTP application, `work` the worker's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import FastAPI, HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from assistant import api, migrations
+from assistant.accounts import Accounts
+from assistant.chat import Chat
+from assistant.engine.client import Engines, TrainingEngine, locate_home, locate_urls
+from assistant.metrics import Metrics
+from assistant.requests import LARGEST_BODY
+from assistant.settings import Settings
+from feedback.database import Database, DatabaseUnavailable, connect
+from feedback.store import Store
+from training.pipeline import Pipeline
+from training.registry import Registry
+from training.runs import Runs
+from training.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The services of one home, over one database."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    accounts: Accounts
+    runs: Runs
+    registry: Registry
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.database.close()
+
+
+def open_house(settings: Settings) -> House:
+    """Open a home and bring its database up to date. Raises `DatabaseUnavailable`, `NewerDatabase`."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DatabaseUnavailable(f"the home {settings.home} can't be made: {error.strerror}") from error
+    database = connect(settings.database)
+    migrations.upgrade(database)
+    return House(
+        settings=settings,
+        database=database,
+        store=Store(database),
+        accounts=Accounts(database),
+        runs=Runs(database),
+        registry=Registry(database, settings.home / "adapters"),
+    )
+
+
+def engines_of(settings: Settings) -> Engines:
+    """A client of the engine or engines that this home uses."""
+    if settings.servers:
+        return Engines(locate_urls(settings.servers, settings.engine_key))
+    return Engines(locate_home(settings.home))
+
+
+def web(house: House) -> FastAPI:
+    """The web application: pages for people, routes for programs, on one port."""
+    settings, engines, metrics = house.settings, engines_of(house.settings), Metrics()
+    chat = Chat(
+        house.store,
+        house.registry,
+        engines,
+        system_prompt=settings.system_prompt,
+        defaults={"temperature": settings.chat.temperature, "top_p": settings.chat.top_p},
+        model=settings.model,
+        max_tokens=settings.chat.max_tokens,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Whatever was being written when the last process of this home died will never be finished.
+        await asyncio.to_thread(house.store.interrupt_pending, datetime.now(UTC))
+        await engines.start()
+        janitor = asyncio.create_task(_unload_idle(engines, house.registry))
+        try:
+            yield
+        finally:
+            janitor.cancel()
+            await asyncio.wait([janitor])
+            await engines.close()
+
+    def ready() -> str | None:
+        try:
+            live = house.registry.live()
+        except DatabaseUnavailable as error:
+            return str(error)
+        return engines.ready() or engines.missing(live.name if live else None)
+
+    app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    api.install_errors(app)
+    app.include_router(api.router(chat, house.accounts, house.runs, house.registry, ready, metrics))
+    app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    # Last, because a page at "/" takes every path that nobody took before.
+    from assistant.ui import mount
+
+    mount.mount(
+        app,
+        chat=chat,
+        accounts=house.accounts,
+        runs=house.runs,
+        registry=house.registry,
+        ready=ready,
+    )
+    return app
+
+
+async def _unload_idle(engines: Engines, registry: Registry) -> None:
+    """Keep the live adapter loaded, also after an engine's restart, and let go of those that nobody uses."""
+    while True:
+        try:
+            live = await asyncio.to_thread(registry.live)
+            await engines.keep(live.name if live else None, live.path if live else None)
+        except DatabaseUnavailable as error:
+            log.warning("%s", error)
+        await asyncio.sleep(1)
+
+
+def pipeline_of(house: House, engines: Engines) -> Pipeline:
+    """What takes a run to its end, over this home's services."""
+    settings = house.settings
+    return Pipeline(
+        store=house.store,
+        runs=house.runs,
+        registry=house.registry,
+        engine=TrainingEngine(engines),
+        home=settings.home,
+        base=settings.model_location,
+        settings=settings.training,
+        system_prompt=settings.system_prompt,
+        auto_promote=settings.promotion.mode == "auto",
+    )
+
+
+async def work(house: House, once: bool) -> None:
+    """The worker: train whenever it is due, until it is told to stop; with `once`, until nothing is due."""
+    settings, engines = house.settings, engines_of(house.settings)
+    await engines.start()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    pipeline = pipeline_of(house, engines)
+    try:
+        await Worker(house.store, house.runs, pipeline, settings.training).work(once=once, stop=stop)
+    finally:
+        await engines.close()
+
+
+class BodyLimit:
+    """Refuses a request that says it is larger than `largest` bytes, or turns out to be."""
+
+    def __init__(self, app: ASGIApp, largest: int) -> None:
+        self._app = app
+        self._largest = largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, unless it is one of ours and too large."""
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._largest:
+            await _refuse(send, self._largest)
+            return
+        seen = 0
+
+        async def counted() -> dict[str, object]:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._largest:
+                raise HTTPException(413, _too_large(self._largest))
+            return dict(message)
+
+        await self._app(scope, counted, send)
+
+
+def _too_large(largest: int) -> str:
+    return f"the request is larger than {largest} bytes"
+
+
+async def _refuse(send: Send, largest: int) -> None:
+    body = json.dumps(api.error_body(413, _too_large(largest))).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

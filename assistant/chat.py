@@ -1,0 +1,304 @@
+"""One answer from question to store: which adapter, which prompt, the stream, and what is kept of it.
+
+Pages and the API both come through here. The turn is stored before its generation starts and again when
+it ends, whichever way it ends. Knows no page and no protocol beyond the engine's OpenAI chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+from anyio import to_thread
+
+from assistant import prompt as prompts
+from assistant import routing
+from assistant.accounts import Account
+from assistant.engine.client import AdapterRef, Engines
+from assistant.errors import AssistantError, EngineInterrupted, EngineRefused
+from feedback.records import Message, Turn, TurnStatus
+from feedback.store import Ending, NewTurn, Store
+from training.records import NotFound as NoAdapter
+from training.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for an answer. Without `conversation_id` its place is found by what was said before."""
+
+    account: Account
+    messages: Sequence[Message]
+    model: str = routing.LIVE
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the OpenAI request besides model, messages and stream."""
+    conversation_id: str | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An answer that has been stored as pending and can be streamed: one turn for each of its `n` choices."""
+
+    turns: Sequence[Turn]
+    adapter: AdapterRef | None
+    body: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The id of the response: that of its first turn."""
+        return self.turns[0].id
+
+    @property
+    def answered_by(self) -> str:
+        """The adapter's name, or `base`."""
+        return self.adapter.name if self.adapter else "base"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has been received of one choice so far."""
+
+    text: list[str] = field(default_factory=list)
+    tool_calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    finish_reason: str | None = None
+    tokens: int = 0
+
+
+class Chat:
+    """Answers questions with whatever is live."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        engines: Engines,
+        *,
+        system_prompt: str,
+        defaults: Mapping[str, Any],
+        model: str,
+        max_tokens: int,
+    ) -> None:
+        self.store = store
+        self._registry = registry
+        self._engines = engines
+        self._system_prompt = system_prompt
+        self._defaults = dict(defaults)
+        self._model = model
+        self._max_tokens = max_tokens
+
+    async def begin(self, ask: Ask) -> Begun:
+        """Choose the adapter, build the prompt, and store the turn as pending.
+
+        Raises `NoSuchModel`, `EngineUnavailable`, or `feedback`'s `NotFound` for a foreign conversation.
+        """
+        adapter = await self._adapter(ask)
+        ask = replace(ask, messages=[prompts.cleaned(message) for message in ask.messages])
+        sampling = {**self._defaults, **ask.sampling}
+        messages = prompts.with_system(ask.messages, self._system_prompt)
+        messages, sampling = await self._fit(messages, sampling)
+        turns = await to_thread.run_sync(self._store_pending, ask, messages, sampling, adapter)
+        return Begun(turns, adapter, {**sampling, "messages": [dict(message) for message in messages]})
+
+    async def _adapter(self, ask: Ask) -> AdapterRef | None:
+        live, history = await to_thread.run_sync(lambda: (self._registry.live(), self._registry.history(20)))
+        for name in routing.order(ask.model, ask.account.role, live, history):
+            if name is None:
+                return None
+            try:
+                found = (
+                    live if live and live.name == name else await to_thread.run_sync(self._registry.get, name)
+                )
+                if found.retired and name != ask.model and found != live:
+                    continue
+                adapter = AdapterRef(name, found.path)
+                await self._engines.ensure(adapter)
+            except NoAdapter:
+                raise routing.NoSuchModel(f"the model `{ask.model}` does not exist") from None
+            except EngineRefused as error:
+                if ask.model != routing.LIVE:
+                    raise
+                log.error("adapter %s can't be served and is passed over: %s", name, error)
+                continue
+            return adapter
+        return None
+
+    async def _fit(
+        self, messages: list[Message], sampling: dict[str, Any]
+    ) -> tuple[list[Message], dict[str, Any]]:
+        """Leave out the oldest exchanges until the answer has room, and bound the answer by what is left.
+
+        A client that says how long the answer may be, or offers tools, gets what the engine makes of it.
+        """
+        if sampling.get("max_tokens") or sampling.get("max_completion_tokens"):
+            return messages, sampling
+        length = await self._engines.context_length()
+        # A model with little room gives the larger part of it to what was said.
+        room = max(1, min(self._max_tokens, length // 4))
+        if sampling.get("tools") or prompts.most_tokens(messages) + room <= length:
+            return messages, {**sampling, "max_tokens": room}
+        while True:
+            used = len(await self._engines.tokenize(messages))
+            if used + room <= length:
+                return messages, {**sampling, "max_tokens": room}
+            fewer = prompts.shorter(messages)
+            if fewer is None:
+                # Too long a question is refused by the engine, in words.
+                return messages, {**sampling, "max_tokens": max(1, min(room, length - used))}
+            messages = fewer
+
+    def _store_pending(
+        self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any], adapter: AdapterRef | None
+    ) -> list[Turn]:
+        conversation_id, parent_id = self._place(ask, messages)
+        new = NewTurn(
+            conversation_id=conversation_id,
+            parent_id=parent_id,
+            person_id=ask.account.id,
+            question=prompts.last_question(ask.messages),
+            prompt=messages,
+            model=self._model,
+            adapter=adapter.name if adapter else None,
+            sampling=sampling,
+        )
+        return [self.store.begin(new) for _ in range(int(sampling.get("n") or 1))]
+
+    def _place(self, ask: Ask, messages: Sequence[Message]) -> tuple[str, str | None]:
+        """Where the turn belongs: as told, beside an answer to the same prompt, after a turn, or anew."""
+        person = ask.account.id
+        if ask.conversation_id is not None:
+            return self.store.conversation(ask.conversation_id, person).id, ask.parent_id
+        if sibling := self.store.asked_before(person, messages):
+            return sibling.conversation_id, sibling.parent_id
+        said = [message for message in ask.messages if message.get("role") != "system"]
+        sent = sum(message.get("role") != "system" for message in messages)
+        earlier: list[Message] | None = said[:-1]
+        # Where a long dialogue was cut for this turn, it may have been cut for the turn before as well.
+        while earlier is not None and len(earlier) + 1 >= sent:
+            if before := self.store.answered_before(person, earlier):
+                return before.conversation_id, before.id
+            earlier = prompts.shorter(earlier)
+        return self.store.start_conversation(person, prompts.first_question(ask.messages)).id, None
+
+    async def stream(self, begun: Begun) -> AsyncGenerator[dict[str, Any], None]:
+        """The answer as OpenAI chunks under the turn's id, the usage in the last one.
+
+        Closing the iterator stops the engine and keeps what was said so far. Raises `EngineInterrupted`,
+        `EngineRefused`, `EngineUnavailable`.
+        """
+        received = [_Progress() for _ in begun.turns]
+        usage: dict[str, Any] = {}
+        status: TurnStatus = "failed"
+        error: str | None = "an error of ours; it stands in the log"
+        first: datetime | None = None
+        body = {**begun.body, "stream": True, "stream_options": {"include_usage": True}}
+        chunks = self._engines.stream(body, begun.adapter)
+        try:
+            async for chunk in chunks:
+                first = first or datetime.now(UTC)
+                usage = chunk.get("usage") or usage
+                _receive(chunk, received)
+                yield _renamed(chunk, begun)
+            status, error = "complete", None
+        except AssistantError as problem:
+            status = "interrupted" if isinstance(problem, EngineInterrupted) else "failed"
+            error = str(problem)
+            raise
+        except (GeneratorExit, asyncio.CancelledError):
+            status, error = "stopped", None
+            raise
+        finally:
+            # Also when the reader has gone and this task is being cancelled: what was said is kept.
+            with anyio.CancelScope(shield=True):
+                await chunks.aclose()
+                endings = [_ending(item, status, begun, first, usage, error) for item in received]
+                await to_thread.run_sync(self._store_endings, begun, endings)
+
+    async def whole(self, begun: Begun) -> dict[str, Any]:
+        """The answer in one piece, as an OpenAI `chat.completion`."""
+        received = [_Progress() for _ in begun.turns]
+        logprobs: list[list[Any]] = [[] for _ in begun.turns]
+        usage: dict[str, Any] = {}
+        created = int(datetime.now(UTC).timestamp())
+        async for chunk in self.stream(begun):
+            usage = chunk.get("usage") or usage
+            _receive(chunk, received)
+            for choice in chunk.get("choices", ()):
+                logprobs[choice["index"]] += (choice.get("logprobs") or {}).get("content") or []
+        choices = [_choice(index, begun, item, logprobs[index]) for index, item in enumerate(received)]
+        return {
+            "id": begun.id,
+            "object": "chat.completion",
+            "created": created,
+            "model": begun.answered_by,
+            "choices": choices,
+            "usage": usage,
+        }
+
+    def _store_endings(self, begun: Begun, endings: Sequence[Ending]) -> None:
+        for turn, ending in zip(begun.turns, endings, strict=True):
+            self.store.end(turn, ending)
+
+
+def _receive(chunk: Mapping[str, Any], received: Sequence[_Progress]) -> None:
+    for choice in chunk.get("choices", ()):
+        progress, delta = received[choice["index"]], choice.get("delta") or {}
+        if delta.get("content"):
+            progress.text.append(delta["content"])
+            progress.tokens += 1
+        for call in delta.get("tool_calls") or ():
+            known = progress.tool_calls.setdefault(call.get("index", 0), {"type": "function", "function": {}})
+            known |= {name: call[name] for name in ("id", "type") if call.get(name)}
+            function, more = known["function"], call.get("function") or {}
+            function["name"] = function.get("name") or more.get("name")
+            function["arguments"] = function.get("arguments", "") + (more.get("arguments") or "")
+        progress.finish_reason = choice.get("finish_reason") or progress.finish_reason
+
+
+def _renamed(chunk: Mapping[str, Any], begun: Begun) -> dict[str, Any]:
+    """The engine's chunk under our ids: the client never sees the engine's."""
+    choices = [{**choice, "turn_id": begun.turns[choice["index"]].id} for choice in chunk.get("choices", ())]
+    return {**chunk, "id": begun.id, "model": begun.answered_by, "choices": choices}
+
+
+def _ending(
+    progress: _Progress,
+    status: TurnStatus,
+    begun: Begun,
+    first: datetime | None,
+    usage: Mapping[str, Any],
+    error: str | None,
+) -> Ending:
+    only = len(begun.turns) == 1
+    return Ending(
+        status=status,
+        answer="".join(progress.text),
+        adapter=begun.adapter.name if begun.adapter else None,
+        first_token_at=first,
+        prompt_tokens=usage.get("prompt_tokens"),
+        # The engine counts all choices together; of one among several the chunks are the nearest count.
+        completion_tokens=usage.get("completion_tokens", progress.tokens) if only else progress.tokens,
+        finish_reason=progress.finish_reason,
+        error=error,
+        tool_calls=[progress.tool_calls[index] for index in sorted(progress.tool_calls)],
+    )
+
+
+def _choice(index: int, begun: Begun, progress: _Progress, logprobs: list[Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(progress.text)}
+    if progress.tool_calls:
+        message["tool_calls"] = [progress.tool_calls[key] for key in sorted(progress.tool_calls)]
+        message["content"] = message["content"] or None
+    return {
+        "index": index,
+        "message": message,
+        "finish_reason": progress.finish_reason,
+        "logprobs": {"content": logprobs} if logprobs else None,
+        "turn_id": begun.turns[index].id,
+    }

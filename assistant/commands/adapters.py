@@ -1,0 +1,139 @@
+"""`apprentice adapters …` and `apprentice evaluate`: the registry and what is known of each adapter.
+
+Prints; decides nothing. Knows the registry and, for `evaluate`, the running engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from assistant.commands.common import Home, Json, Reason, house_of, show, show_one
+
+if TYPE_CHECKING:
+    from assistant.app import House
+    from training.records import Evaluation
+
+Name = Annotated[str, typer.Argument(help="The adapter's name, `lora-…`.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    group = typer.Typer(no_args_is_help=True, help="The registry of adapters.")
+    group.command("list")(list_)
+    group.command("show")(show_adapter)
+    group.command("promote")(promote)
+    group.command("rollback")(rollback)
+    group.command("retire")(retire)
+    app.add_typer(group, name="adapters")
+    app.command("evaluate")(evaluate)
+
+
+def list_(home: Home = None, as_json: Json = False) -> None:
+    """Every adapter, the newest first."""
+    from assistant.api import adapters_as_json
+
+    with house_of(home) as house:
+        rows = adapters_as_json(house.registry)
+    columns = ("name", "live", "outcome", "retired", "created_at", "run")
+    show(rows, columns, as_json, "no adapters yet: they come from votes, by `apprentice train`")
+
+
+def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
+    """One adapter: where it comes from and what its evaluation found."""
+    with house_of(home) as house:
+        adapter = house.registry.get(name)
+        found = house.registry.evaluation(name)
+        live = house.registry.live()
+        history = [row for row in house.registry.history() if row.adapter == name]
+    manifest = dict(adapter.manifest)
+    if not as_json:
+        manifest["examples"] = len(manifest.get("examples", ()))
+    show_one(
+        {
+            "name": adapter.name,
+            "live": live is not None and live.name == name,
+            "retired": adapter.retired,
+            "path": str(adapter.path),
+            "outcome": found.outcome if found else None,
+            "reasons": found.reasons if found else [],
+            "promotions": [
+                f"{row.at:%Y-%m-%d %H:%M} {row.action} by {row.actor}: {row.reason}" for row in history
+            ],
+            **manifest,
+        },
+        as_json,
+    )
+
+
+def promote(name: Name, reason: Reason, home: Home = None) -> None:
+    """Let an adapter answer from the next turn on; `base` takes every adapter away."""
+    with house_of(home) as house:
+        row = house.registry.promote(name, actor=_who(), reason=reason)
+    typer.echo(f"{row.adapter or 'base'} is live")
+
+
+def rollback(reason: Reason, home: Home = None) -> None:
+    """Go back to what was live before."""
+    with house_of(home) as house:
+        row = house.registry.rollback(actor=_who(), reason=reason)
+    typer.echo(f"{row.adapter or 'base'} is live")
+
+
+def retire(name: Name, home: Home = None) -> None:
+    """Take an adapter out of what may be promoted."""
+    with house_of(home) as house:
+        house.registry.retire(name)
+    typer.echo(f"{name} is retired")
+
+
+def evaluate(
+    name: Name,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Compare with this one (default: what is live).")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an adapter on the running engine and keep the evaluation."""
+    with house_of(home) as house:
+        found = asyncio.run(_evaluate(house, name, against))
+    shown: dict[str, Any] = {
+        "adapter": found.adapter,
+        "against": found.against or "base",
+        "outcome": found.outcome,
+        "reasons": found.reasons,
+        **found.figures,
+    }
+    show_one(shown, as_json)
+    if found.outcome == "rejected":
+        raise typer.Exit(1)
+
+
+async def _evaluate(house: House, name: str, against: str | None) -> Evaluation:
+    from assistant import app
+    from assistant.errors import AssistantError
+    from training.registry import BASE
+
+    adapter = house.registry.get(name)
+    other = house.registry.live() if against is None else None
+    if against not in (None, BASE):
+        other = house.registry.get(against)
+    engines = app.engines_of(house.settings)
+    await engines.start()
+    try:
+        if (reason := engines.ready()) is not None:
+            raise AssistantError(f"{reason}; start it with `apprentice up`")
+        return await app.pipeline_of(house, engines).evaluate(adapter, other)
+    finally:
+        await engines.close()
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"

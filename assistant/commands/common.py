@@ -1,0 +1,87 @@
+"""What several commands share: the `--home` option, opening a home, and printing a list or an object.
+
+Knows no command. Heavy imports wait until a home is really opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from assistant.app import House
+    from assistant.settings import Settings
+
+Home = Annotated[Path | None, typer.Option("--home", help="The home folder (default: APPRENTICE_HOME).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, in words; it stands in the audit.")]
+
+
+def settings_of(home: Path | None, **given: Any) -> Settings:
+    """Read the settings and switch every library's telemetry off. Raises `BadSetting`."""
+    from assistant import offline, settings
+
+    found = settings.read(home=home, **given)
+    offline.go_offline(hub_model=not Path(found.model_location).exists())
+    return found
+
+
+@contextmanager
+def house_of(home: Path | None) -> Iterator[House]:
+    """The services of a home, for one command."""
+    from assistant import app
+
+    house = app.open_house(settings_of(home))
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool, empty: str) -> None:
+    """Print rows as JSON or as a table; `empty` says what to do where there are none."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), indent=2, default=str))
+        return
+    if not rows:
+        typer.echo(empty)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    Console(soft_wrap=True).print(table)
+
+
+def show_one(found: Mapping[str, Any], as_json: bool) -> None:
+    """Print one object."""
+    if as_json:
+        typer.echo(json.dumps(dict(found), indent=2, default=str))
+        return
+    for name, value in found.items():
+        label = name.replace("_", " ")
+        if isinstance(value, list) and value:
+            typer.echo(f"{label}:")
+            for item in value:
+                typer.echo(f"  - {item}")
+        else:
+            typer.echo(f"{label}: {_cell(value)}")
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items()) or "-"
+    return str(value)

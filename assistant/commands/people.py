@@ -1,0 +1,87 @@
+"""`apprentice user …`: accounts and API keys.
+
+A thin door to `assistant/accounts.py`. Passwords come from a prompt or standard input, never an argument.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from assistant.commands.common import Home, Json, house_of, show
+
+Name = Annotated[str, typer.Argument(help="The account's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    user = typer.Typer(no_args_is_help=True, help="Accounts and API keys.")
+    for command in (add, list_, disable, delete, key):
+        user.command(command.__name__.rstrip("_"))(command)
+    app.add_typer(user, name="user")
+
+
+def add(
+    name: Name,
+    role: Annotated[str, typer.Option("--role", help="user, staff or admin.")] = "user",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Make an account. Without a password it can only use API keys."""
+    from assistant.accounts import ROLES
+
+    if role not in ROLES:
+        raise typer.BadParameter(f"{role!r} is no role; it is one of {', '.join(ROLES)}")
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    if password is None and sys.stdin.isatty():
+        password = typer.prompt(
+            "Password (empty: none)",
+            default="",
+            hide_input=True,
+            show_default=False,
+            confirmation_prompt=True,
+        )
+    with house_of(home) as house:
+        account = house.accounts.add(name, role, password or None)
+    typer.echo(f"{account.name} is {account.role}")
+
+
+def list_(home: Home = None, as_json: Json = False) -> None:
+    """Every account."""
+    with house_of(home) as house:
+        rows = [
+            {
+                "name": account.name,
+                "role": account.role,
+                "disabled": account.disabled,
+                "created_at": account.created_at.isoformat(timespec="seconds"),
+            }
+            for account in house.accounts.all()
+        ]
+    show(
+        rows, ("name", "role", "disabled", "created_at"), as_json, "no accounts yet: apprentice user add NAME"
+    )
+
+
+def disable(name: Name, home: Home = None) -> None:
+    """Lock an account out at once."""
+    with house_of(home) as house:
+        house.accounts.disable(name)
+    typer.echo(f"{name} is locked out")
+
+
+def delete(name: Name, home: Home = None) -> None:
+    """Remove an account and its keys; what the person said stays, under a bare id."""
+    with house_of(home) as house:
+        house.accounts.delete(name)
+    typer.echo(f"{name} is gone")
+
+
+def key(name: Name, home: Home = None) -> None:
+    """Print a new API key, once and alone on standard output."""
+    with house_of(home) as house:
+        typer.echo(house.accounts.new_key(name))

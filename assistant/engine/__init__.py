@@ -1,0 +1,1 @@
+"""The engine: vLLM as a process of its own (`process`, `server`), and how it is asked (`client`, `pool`)."""

@@ -1,0 +1,122 @@
+"""What may be asked over HTTP: the bodies of the requests, checked before anything is done.
+
+They say what is wrong in words, and let nothing through that the store or the engine can't take. Know no
+service.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from assistant import routing
+
+LARGEST_BODY = 1_000_000
+DEEPEST = 50
+
+
+class Plain(BaseModel):
+    """JSON that a database and the engine can take as well: no NaN, no half characters, no endless depth."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, data: Any) -> Any:
+        try:
+            json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half of a surrogate pair, which is no character") from None
+        except ValueError:
+            raise ValueError("NaN and Infinity are no JSON numbers") from None
+        _check_depth(data, DEEPEST)
+        return data
+
+
+def _check_depth(data: Any, left: int) -> None:
+    if not left:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    for item in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        if isinstance(item, dict | list):
+            _check_depth(item, left - 1)
+
+
+class Message(BaseModel):
+    """One message of the dialogue. Unknown keys are dropped: the engine never sees what we don't know."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Message:
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("a message needs a content")
+        return self
+
+    def as_sent(self) -> dict[str, Any]:
+        """As the engine gets it: chat templates know no developers, whose word is the system's."""
+        said = self.model_dump(exclude_none=True)
+        return {**said, "role": "system"} if self.role == "developer" else said
+
+
+class StreamOptions(BaseModel):
+    """OpenAI's `stream_options`."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(Plain):
+    """`POST /v1/chat/completions`. Fields that OpenAI has and we don't serve are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str = routing.LIVE
+    messages: list[Message] = Field(min_length=1, max_length=1_000)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1, le=100_000)
+    max_completion_tokens: int | None = Field(None, ge=1, le=100_000)
+    stop: str | list[str] | None = None
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(None, ge=1, le=4)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    tools: list[dict[str, Any]] | None = Field(None, max_length=128)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+
+    def sampling(self) -> dict[str, Any]:
+        """What was given besides the dialogue: how to draw the answer, tools, formats."""
+        ours = {"model", "messages", "stream", "stream_options"}
+        return self.model_dump(exclude_none=True, exclude=ours)
+
+
+class FeedbackRequest(Plain):
+    """`POST /v1/feedback`: a person's whole opinion of one turn; it replaces the one before."""
+
+    completion_id: str = Field(pattern=r"^[!-~]{1,60}$")
+    rating: Literal["up", "down"] | None
+    reasons: list[str] = []
+    comment: str = ""
+    correction: str = ""
+
+
+class RunRequest(Plain):
+    """`POST /v1/runs`."""
+
+    method: Literal["auto", "dpo"] = "auto"
+
+
+class Reason(Plain):
+    """Why an admin promotes or rolls back."""
+
+    reason: str = Field(min_length=1, max_length=1_000)

@@ -1,0 +1,261 @@
+"""Reads the settings once, at the top: environment, then `.env`, then `apprentice.toml` in the home.
+
+Each section is a frozen dataclass beside the code that it configures. A bad value raises `BadSetting`
+with one line that names the key, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cronsim import CronSim, CronSimError
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from assistant.errors import AssistantError
+from training.records import TrainingSettings
+
+PREFIX = "APPRENTICE_"
+STARTER = "starter"
+
+
+class BadSetting(AssistantError):
+    """A setting can't be used; the message is one line."""
+
+
+def _words(line: Any) -> Any:
+    if not isinstance(line, str):
+        return line
+    return json.loads(line) if line.lstrip().startswith("[") else shlex.split(line)
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How the assistant is asked."""
+
+    system_prompt: str = ""
+    """Empty: the starter's own for the starter, none for other models."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+
+
+@dataclass(frozen=True)
+class EngineSection:
+    """The engine that we start ourselves; it does not touch servers that others run."""
+
+    kv_cache_gib: Annotated[float, Field(gt=0)] = 0.5
+    max_model_len: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+    dtype: str = "auto"
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.6
+    tool_parser: str = "hermes"
+    arguments: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    """More of vLLM's own arguments: a list, or one line as in a shell."""
+
+
+@dataclass(frozen=True)
+class PromotionSection:
+    """Who promotes what passed the gate."""
+
+    mode: Literal["manual", "auto"] = "manual"
+
+
+_SECTIONS: Mapping[str, type] = {
+    "chat": ChatSettings,
+    "engine": EngineSection,
+    "training": TrainingSettings,
+    "promotion": PromotionSection,
+}
+
+
+class Settings(BaseSettings):
+    """All settings of one home. Frozen after reading."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".apprentice")
+    model: str = STARTER
+    database_url: str = ""
+    engine_urls: str = ""
+    engine_key: str = ""
+    chat: ChatSettings = field(default_factory=ChatSettings)
+    engine: EngineSection = field(default_factory=EngineSection)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    promotion: PromotionSection = field(default_factory=PromotionSection)
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("training")
+    @classmethod
+    def _bounds(cls, section: TrainingSettings) -> TrainingSettings:
+        for name, least in (("min_examples", 1), ("draws", 0), ("most_questions", 0), ("poll_seconds", 0.01)):
+            if not getattr(section, name) >= least:
+                key = f"{PREFIX}TRAINING__{name.upper()}"
+                raise ValueError(f"{key}={getattr(section, name)}: expected at least {least}")
+        try:
+            if section.schedule:
+                CronSim(section.schedule, datetime.now(UTC))
+        except CronSimError:
+            raise ValueError(
+                f"{PREFIX}TRAINING__SCHEDULE={section.schedule!r}: expected a cron line such as '0 3 * * *'"
+            ) from None
+        return section
+
+    @field_validator("database_url")
+    @classmethod
+    def _served(cls, url: str) -> str:
+        if url and not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            shown = re.sub(r"//[^@/]*@", "//…@", url)
+            raise ValueError(
+                f"{PREFIX}DATABASE_URL={shown!r}: expected sqlite:////path/file.db "
+                "or postgresql+psycopg://user@host/name"
+            )
+        return url
+
+    @field_validator("engine_urls")
+    @classmethod
+    def _reachable(cls, urls: str) -> str:
+        if not all(re.match(r"https?://[^/\s]", url.strip()) for url in urls.split(",") if url.strip()):
+            raise ValueError(
+                f"{PREFIX}ENGINE_URLS={urls!r}: expected one or more of http://host:port, with commas between"
+            )
+        return urls
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, found: Any) -> Any:
+        """A misspelt setting of a section would otherwise be a setting that does nothing."""
+        for section, kind in _SECTIONS.items():
+            names = [item.name for item in fields(kind)]
+            given = found.get(section)
+            for name in set(given) - set(names) if isinstance(given, dict) else ():
+                key = f"{PREFIX}{section}__{name}".upper()
+                raise ValueError(
+                    f"{key}={given[name]!r}: there is no such setting; expected {', '.join(names)}"
+                )
+        return found
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path(_first_home(init_settings(), env_settings(), dotenv_settings())).expanduser()
+        toml = TomlConfigSettingsSource(settings_cls, home / "apprentice.toml")
+        return (init_settings, env_settings, dotenv_settings, toml)
+
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'apprentice.db'}"
+
+    @property
+    def model_location(self) -> str:
+        """The folder or hub id that the engine and the trainer load."""
+        if self.model != STARTER:
+            local = Path(self.model).expanduser()
+            return str(local.absolute()) if local.exists() else self.model
+        from training import starter
+
+        return str(starter.path())
+
+    @property
+    def system_prompt(self) -> str:
+        """What stands before every conversation that brings no system prompt of its own."""
+        if self.chat.system_prompt or self.model != STARTER:
+            return self.chat.system_prompt
+        from training import starter
+
+        return starter.SYSTEM_PROMPT
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Servers that somebody else runs; empty: one of our own."""
+        return tuple(url.strip().rstrip("/") for url in self.engine_urls.split(",") if url.strip())
+
+
+def read(**given: Any) -> Settings:
+    """Read the settings; `given` (from the command line) wins. Raises `BadSetting`."""
+    _read_secret_files(os.environ)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings(**chosen)
+    except ValidationError as error:
+        raise BadSetting(_one_line(error)) from None
+    except SettingsError as error:
+        section = re.search(r'field "(\w+)"', str(error))
+        name = PREFIX + (section[1].upper() if section else "…")
+        raise BadSetting(
+            f"{name}={os.environ.get(name, '')!r}: expected JSON, or {name}__… for each"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise BadSetting(f"apprentice.toml in the home can't be read: {error}") from None
+    _check_model(settings)
+    return settings
+
+
+def _check_model(settings: Settings) -> None:
+    """A path that is not there would otherwise be taken for the name of a hub model."""
+    looks_local = settings.model.startswith((".", "/", "~")) or settings.model.count("/") > 1
+    if looks_local and not (Path(settings.model).expanduser() / "config.json").is_file():
+        raise BadSetting(
+            f"{PREFIX}MODEL={settings.model!r}: expected 'starter', a folder with a config.json, "
+            "or a Hugging Face model id"
+        )
+
+
+def _read_secret_files(environment: Any) -> None:
+    """`APPRENTICE_X_FILE=/path` stands for `APPRENTICE_X=<what the file holds>`."""
+    for name, file in list(environment.items()):
+        known = name.removeprefix(PREFIX).removesuffix("_FILE").partition("__")[0].lower()
+        if name.startswith(PREFIX) and name.endswith("_FILE") and known in Settings.model_fields:
+            try:
+                environment[name.removesuffix("_FILE")] = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise BadSetting(f"{name}={file!r}: expected a readable text file ({error})") from None
+
+
+def _first_home(*sources: Mapping[str, Any]) -> str | Path:
+    for source in sources:
+        if source.get("home"):
+            return Path(source["home"])
+    return Path.home() / ".apprentice"
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    own = first["msg"].removeprefix("Value error, ")
+    if own.startswith(PREFIX):
+        return own
+    key = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    return f"{key}={first['input']!r}: {own[0].lower()}{own[1:]}"

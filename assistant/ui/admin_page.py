@@ -1,0 +1,223 @@
+"""The admin page at `/admin`: what answers, what is being learned, and the levers with their reasons.
+
+An app of its own behind a gate of its own; every handler checks the role once more. It asks the ledger and
+the registry, and decides nothing itself. Drawing is in `admin_views.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+from anyio import to_thread
+
+from assistant.accounts import Account, Accounts
+from assistant.ui import admin_views as views
+from assistant.ui import theme
+from assistant.ui.chat_events import said
+from assistant.ui.page import Doorman, Parts, Wire
+from assistant.ui.words import sentence
+from feedback.store import Store
+from training.records import TrainingError
+from training.registry import BASE, Registry
+from training.runs import Runs
+
+STYLES = ("colours", "parts", "admin")
+_EVERY_SECONDS = 2.0
+_MOST_RUNS = 20
+_MOST_ADAPTERS = 20
+_MOST_PROMOTIONS = 50
+
+
+@dataclass
+class Decision:
+    """What an admin is about to do, while they write down why. One for each open page, on the server."""
+
+    act: str = ""
+    adapter: str = ""
+
+
+class AdminEvents:
+    """The handlers of the admin page."""
+
+    def __init__(
+        self, runs: Runs, registry: Registry, store: Store, door: Doorman, ready: Callable[[], str | None]
+    ) -> None:
+        self._runs = runs
+        self._registry = registry
+        self._store = store
+        self._door = door
+        self._ready = ready
+
+    async def load(self, request: gr.Request) -> Parts:
+        """The page was opened."""
+        account = await self._door.admit(request)
+        return {"top": views.top(account.name, theme.favicon()), **await to_thread.run_sync(self._everything)}
+
+    async def refresh(self, request: gr.Request) -> Parts:
+        """The timer rang."""
+        await self._door.admit(request)
+        return await to_thread.run_sync(self._everything)
+
+    async def train(self, request: gr.Request) -> Parts:
+        """Queue a run, unless one is waiting already."""
+        account = await self._door.admit(request)
+        run = await to_thread.run_sync(self._runs.queue, "dpo", f"by hand: {account.name}")
+        if run.due_by == f"by hand: {account.name}":
+            gr.Info("The run is in the queue. It starts as soon as a worker is free.", duration=4)
+        else:
+            gr.Info("A run is waiting already; it will read the newest votes.", duration=4)
+        return await to_thread.run_sync(self._everything)
+
+    async def cancel(self, request: gr.Request, event: gr.EventData) -> Parts:
+        """End a run: at once if it waits, at its next beat if it runs."""
+        await self._door.admit(request)
+        await to_thread.run_sync(self._runs.cancel, said(event, "run"))
+        return await to_thread.run_sync(self._everything)
+
+    async def ask_promote(self, decision: Decision, request: gr.Request, event: gr.EventData) -> Parts:
+        """Open the question for the reason of a promotion."""
+        await self._door.admit(request)
+        adapter = await to_thread.run_sync(self._registry.get, said(event, "name"))
+        text = "It answers from the next question on. Answers that are being written end as they began."
+        return self._opened(decision, "promote", adapter.name, f"Promote {adapter.name}", text)
+
+    async def ask_rollback(self, decision: Decision, request: gr.Request) -> Parts:
+        """Open the question for the reason of a rollback."""
+        await self._door.admit(request)
+        text = "What was live before answers again, from the next question on."
+        return self._opened(decision, "rollback", "", "Roll back", text)
+
+    async def ask_base(self, decision: Decision, request: gr.Request) -> Parts:
+        """Open the question for the reason of going back to the bare base model."""
+        await self._door.admit(request)
+        text = "From the next question on the base model answers, as it was before any training."
+        return self._opened(decision, "promote", BASE, "Back to the base model", text)
+
+    async def decide(self, decision: Decision, reason: str, request: gr.Request) -> Parts:
+        """Do what was asked for. If it is refused the question stays open and says why."""
+        account = await self._door.admit(request)
+        if not decision.act:
+            return self._closed(decision)
+        try:
+            await to_thread.run_sync(self._act, decision, account, reason[:1_000])
+        except TrainingError as problem:
+            said_so = f'<p class="problem" role="alert">{escape(sentence(problem))}</p>'
+            return {"refusal": gr.update(value=said_so, visible=True)}
+        return {**self._closed(decision), **await to_thread.run_sync(self._everything)}
+
+    async def dismiss(self, decision: Decision, request: gr.Request) -> Parts:
+        """Leave everything as it is."""
+        await self._door.admit(request)
+        return self._closed(decision)
+
+    def _act(self, decision: Decision, account: Account, reason: str) -> None:
+        if decision.act == "promote":
+            self._registry.promote(decision.adapter, actor=account.name, reason=reason)
+        else:
+            self._registry.rollback(actor=account.name, reason=reason)
+
+    def _everything(self) -> Parts:
+        live, history = self._registry.live(), self._registry.history(_MOST_PROMOTIONS)
+        adapters = self._registry.all()[:_MOST_ADAPTERS]
+        judged = {item.name: self._registry.evaluation(item.name) for item in adapters}
+        return {
+            "overview": views.overview(
+                self._ready(), live, history[0] if history else None, self._store.counts()
+            ),
+            "runs": views.runs(self._runs.all(_MOST_RUNS)),
+            "adapters": views.adapters(adapters, live.name if live else None, judged),
+            "promotions": views.promotions(history),
+        }
+
+    def _opened(self, decision: Decision, act: str, adapter: str, title: str, text: str) -> Parts:
+        decision.act, decision.adapter = act, adapter
+        return {
+            "decision": gr.update(visible=True),
+            "question": f"<h2>{escape(title)}</h2><p>{escape(text)}</p>",
+            "reason": "",
+            "refusal": gr.update(value="", visible=False),
+        }
+
+    def _closed(self, decision: Decision) -> Parts:
+        decision.act = decision.adapter = ""
+        return {"decision": gr.update(visible=False)}
+
+
+def build(
+    runs: Runs,
+    registry: Registry,
+    store: Store,
+    accounts: Accounts,
+    chat_ready: Callable[[], str | None],
+) -> gr.Blocks:
+    """The page, ready to be mounted. `chat_ready` says what keeps the engine from answering, or None."""
+    events = AdminEvents(runs, registry, store, Doorman(accounts, "admin"), chat_ready)
+    with gr.Blocks(title="Admin · Apprentice", fill_width=True, analytics_enabled=False) as blocks:
+        decision = gr.State(Decision())
+        with gr.Column(elem_id="admin"):
+            parts = _sections()
+        parts |= _question()
+        _connect(blocks, decision, parts, events)
+    return blocks.queue(default_concurrency_limit=None, max_size=500, api_open=False)
+
+
+def _html(name: str, **options: Any) -> Any:
+    options.setdefault("js_on_load", None)
+    return gr.HTML(elem_id=name, apply_default_css=False, padding=False, **options)
+
+
+def _sections() -> dict[str, Any]:
+    top = _html("admin-top")
+    overview = _html("overview", js_on_load=theme.script("bus"))
+    _html("runs-head", value=views.heading("Runs", ("run_train", "Train now", True)))
+    runs = _html("runs")
+    levers = (("adapter_rollback", "Roll back…", False), ("adapter_base", "Back to base…", False))
+    _html("adapters-head", value=views.heading("Adapters", *levers))
+    adapters = _html("adapters")
+    _html("promotions-head", value=views.heading("Promotions"))
+    promotions = _html("promotions")
+    return {"top": top, "overview": overview, "runs": runs, "adapters": adapters, "promotions": promotions}
+
+
+def _question() -> dict[str, Any]:
+    with gr.Column(elem_id="decision", visible=False) as decision:
+        question = _html("question")
+        reason = gr.Textbox(
+            label="Why?",
+            placeholder="One sentence for whoever reads the history",
+            max_length=1_000,
+            elem_id="reason",
+        )
+        refusal = _html("refusal", visible=False)
+        with gr.Row(elem_id="decision-buttons"):
+            dismiss = gr.Button("Cancel", size="sm", elem_id="dismiss", scale=0, min_width=0)
+            confirm = gr.Button(
+                "Confirm", variant="primary", size="sm", elem_id="confirm", scale=0, min_width=0
+            )
+    return {
+        "decision": decision,
+        "question": question,
+        "reason": reason,
+        "refusal": refusal,
+        "dismiss": dismiss,
+        "confirm": confirm,
+    }
+
+
+def _connect(blocks: gr.Blocks, decision: gr.State, parts: dict[str, Any], events: AdminEvents) -> None:
+    shown = ("top", "overview", "runs", "adapters", "promotions", "decision", "question", "reason", "refusal")
+    wire = Wire(**{name: parts[name] for name in shown})
+    bus = parts["overview"]
+    wire.on([blocks.load], events.load, [])
+    wire.on([gr.Timer(_EVERY_SECONDS).tick], events.refresh, [])
+    wire.on([bus.run_train], events.train, [])
+    wire.on([bus.run_cancel], events.cancel, [])
+    wire.on([bus.adapter_promote], events.ask_promote, [decision])
+    wire.on([bus.adapter_rollback], events.ask_rollback, [decision])
+    wire.on([bus.adapter_base], events.ask_base, [decision])
+    wire.on([parts["confirm"].click, parts["reason"].submit], events.decide, [decision, parts["reason"]])
+    wire.on([parts["dismiss"].click], events.dismiss, [decision])

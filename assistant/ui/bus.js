@@ -1,0 +1,59 @@
+// Turns clicks on elements that name an act (data-act) into events of this component; the other data- values
+// go along. Every page has one such component. Names that Python listens for:
+// 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more'
+// 'run_train' 'run_cancel' 'adapter_promote' 'adapter_rollback' 'adapter_base'
+const bus = new AbortController();
+const listen = (target, name, handler, options = {}) =>
+  target.addEventListener(name, handler, { signal: bus.signal, ...options });
+
+listen(document, "click", (event) => {
+  const from = event.target instanceof Element ? event.target.closest("[data-act], [data-copy], [data-click]") : null;
+  if (!from || from.disabled) return;
+  // A link stays a link: with a modifier it opens beside this page.
+  if (from.tagName === "A" && (event.ctrlKey || event.metaKey || event.shiftKey || event.button)) return;
+  event.preventDefault();
+  if (from.dataset.click) return document.querySelector(from.dataset.click)?.click();
+  if (from.dataset.copy) return copy(from);
+  if (from.dataset.busy) return;
+  // Until the answer to this click is drawn a second one would be sent for an outdated state.
+  from.dataset.busy = "1";
+  setTimeout(() => delete from.dataset.busy, 1500);
+  const { act, busy, ...data } = from.dataset;
+  trigger(act, data);
+});
+
+async function copy(from) {
+  const text = from.dataset.copy === "code"
+    ? from.closest(".code").querySelector("code").textContent
+    : from.dataset.text;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without https a page may not write to the clipboard; an old command still may.
+    const hidden = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
+    document.body.append(hidden);
+    hidden.select();
+    document.execCommand("copy");
+    hidden.remove();
+  }
+  from.classList.add("copied");
+  setTimeout(() => from.classList.remove("copied"), 1200);
+}
+
+// The server writes times in UTC, since it does not know where the reader is.
+function localise(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const moment = new Date(time.dateTime);
+    if (Number.isNaN(moment.valueOf())) continue;
+    const today = moment.toDateString() === new Date().toDateString();
+    const form = today
+      ? { hour: "2-digit", minute: "2-digit" }
+      : { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+    const text = new Intl.DateTimeFormat(undefined, form).format(moment);
+    if (time.textContent !== text) time.textContent = text;
+    time.title = moment.toLocaleString();
+  }
+}
+localise(document);
+const clock = new MutationObserver(() => localise(document));
+clock.observe(document.body, { childList: true, subtree: true, characterData: true });

@@ -1,0 +1,87 @@
+// What only the browser can do on the chat page: keep the newest words in sight, keep the address in step with
+// the conversation, keys, and the drawer of conversations on a narrow screen. Runs after bus.js, in its scope.
+const find = (id) => document.getElementById(id);
+const visible = (node) => Boolean(node && node.offsetParent !== null);
+const narrow = matchMedia("(max-width: 800px)");
+
+// -- the conversation scrolls by itself, and stays at its end while the reader is there
+const talk = find("talk");
+let atEnd = true;
+listen(talk, "scroll", () => {
+  atEnd = talk.scrollTop + talk.clientHeight > talk.scrollHeight - 80;
+});
+const toEnd = () => { talk.scrollTop = talk.scrollHeight; };
+
+// -- the address names the conversation, so that a reload or a bookmark comes back to it
+let here = null;
+function follow() {
+  const turns = talk.querySelector(".turns");
+  if (turns && turns.dataset.chat !== here) {
+    const before = here;
+    here = turns.dataset.chat;
+    const address = here ? `/?chat=${here}` : "/";
+    if (location.pathname + location.search !== address) {
+      history[before === null ? "replaceState" : "pushState"](null, "", address);
+    }
+    atEnd = true;
+    if (!narrow.matches) find("box")?.querySelector("textarea")?.focus();
+  }
+  document.title = here ? `${find("title").textContent.trim()} · Apprentice` : "Apprentice";
+  if (atEnd) toEnd();
+}
+new MutationObserver(follow).observe(talk, { childList: true, subtree: true, characterData: true });
+new ResizeObserver(() => atEnd && toEnd()).observe(talk);
+listen(window, "popstate", () => {
+  here = new URLSearchParams(location.search).get("chat") ?? "";
+  trigger("open_chat", { chat: here });
+});
+
+// -- sending goes to the end of the conversation, wherever one was reading
+listen(document, "click", (event) => {
+  const from = event.target instanceof Element ? event.target.closest("#send, [data-act]") : null;
+  if (!from) return;
+  const act = from.dataset.act;
+  if (from.id === "send" || act === "ask_example" || act === "answer_again") atEnd = true;
+  if (act === "open_chat" && narrow.matches) drawer(false);
+  if (act === "edit_question") setTimeout(() => {
+    const area = find("box").querySelector("textarea");
+    area.focus();
+    area.setSelectionRange(area.value.length, area.value.length);
+  }, 300);
+}, { capture: true });
+
+// -- keys
+listen(document, "keydown", (event) => {
+  if (event.key === "Enter" && event.target.closest?.("#box")) {
+    // While a word is being composed (Japanese, Chinese …) Enter chooses it and must not send.
+    if (event.isComposing || event.keyCode === 229) event.stopPropagation();
+    else if (!event.shiftKey) atEnd = true;
+  }
+  if (event.key === "Escape") {
+    if (narrow.matches && document.body.classList.contains("side-open")) drawer(false);
+    else if (visible(find("stop"))) find("stop").click();
+    else if (visible(find("form"))) find("close-form").click();
+    else if (visible(find("editing"))) find("cancel-edit").click();
+  }
+  if (event.key.toLowerCase() === "o" && event.shiftKey && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    trigger("open_chat", { chat: "" });
+  }
+}, { capture: true });
+
+// -- the list of conversations: beside the conversation on a wide screen, over it on a narrow one
+function drawer(open) {
+  document.body.classList.toggle(narrow.matches ? "side-open" : "side-shut", narrow.matches ? open : !open);
+  const toggle = document.querySelector('[data-toggle="side"]');
+  toggle?.setAttribute("aria-expanded", String(open));
+}
+const drawerOpen = () =>
+  narrow.matches ? document.body.classList.contains("side-open") : !document.body.classList.contains("side-shut");
+listen(document, "click", (event) => {
+  if (event.target.closest?.('[data-toggle="side"]')) return drawer(!drawerOpen());
+  if (narrow.matches && drawerOpen() && !event.target.closest?.("#side")) drawer(false);
+});
+find("send")?.setAttribute("aria-label", "Send");
+find("stop")?.setAttribute("aria-label", "Stop the answer (Escape)");
+drawer(!narrow.matches);
+follow();

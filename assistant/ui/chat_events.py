@@ -1,0 +1,328 @@
+"""What happens on the chat page: each handler takes the page's state and says which parts look how.
+
+Everything that comes from the browser is checked against the store, which knows whose turn it is. Knows no
+layout (`chat_page.py`) and draws nothing itself (`transcript.py`, `history.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import gradio as gr
+from anyio import to_thread
+
+from assistant import prompt
+from assistant.accounts import Account
+from assistant.chat import Ask, Chat
+from assistant.errors import AssistantError
+from assistant.ui import history, transcript, tree
+from assistant.ui.page import Doorman, Page, Parts
+from assistant.ui.streams import Running, Streams
+from feedback.records import Conversation, FeedbackError, NotFound
+from feedback.store import Verdict
+
+LONGEST_QUESTION = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the store says about the branch that a page shows."""
+
+    conversation: Conversation | None
+    conversations: Sequence[Conversation]
+    rows: Sequence[tree.Shown]
+    opinions: Mapping[str, Verdict]
+
+
+class ChatEvents:
+    """The handlers of the chat page."""
+
+    def __init__(self, chat: Chat, door: Doorman, streams: Streams, examples: Sequence[str]) -> None:
+        self._chat = chat
+        self._store = chat.store
+        self._door = door
+        self._streams = streams
+        self._examples = examples
+
+    # -- what is shown -----------------------------------------------------------------------------
+
+    async def load(self, page: Page, request: gr.Request) -> AsyncIterator[Parts]:
+        """The page was opened: show the conversation that its address names, else the empty page."""
+        account = await self._door.admit(request)
+        yield {"person": history.person(account)}
+        wanted = request.query_params.get("chat")
+        async for parts in self._open(page, account, str(wanted) if wanted else None):
+            yield parts
+
+    async def open_chat(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+        """Another conversation was chosen, or a new one."""
+        account = await self._door.admit(request)
+        async for parts in self._open(page, account, said(event, "chat") or None):
+            yield parts
+
+    async def show_turn(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+        """Page to a sibling: its branch is shown to its newest end."""
+        account = await self._door.admit(request)
+        turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
+        turns = await to_thread.run_sync(self._store.turns, turn.conversation_id)
+        async for parts in self._show(page, account, turn.conversation_id, tree.newest_leaf(turns, turn.id)):
+            yield parts
+
+    async def _open(self, page: Page, account: Account, chat_id: str | None) -> AsyncIterator[Parts]:
+        leaf = None
+        if chat_id:
+            try:
+                await to_thread.run_sync(self._store.conversation, chat_id, account.id)
+                leaf = tree.newest_leaf(await to_thread.run_sync(self._store.turns, chat_id))
+            except NotFound:
+                gr.Warning("There is no such conversation.")
+                chat_id = None
+        async for parts in self._show(page, account, chat_id, leaf):
+            yield parts
+
+    async def _show(
+        self, page: Page, account: Account, conversation_id: str | None, leaf: str | None
+    ) -> AsyncIterator[Parts]:
+        epoch = page.turn_away()
+        await page.alone()
+        if page.epoch != epoch:
+            return
+        page.conversation_id, page.leaf = conversation_id, leaf
+        page.editing = page.judging = None
+        running = self._streams.get(leaf)
+        if running is None:
+            parts = {**await self.screen(page, account), **composer(taken=False), **nothing_open()}
+            if page.epoch == epoch:
+                yield parts
+            return
+        async for parts in self._follow(page, account, running, epoch):
+            yield {**nothing_open(), **parts}
+
+    async def screen(self, page: Page, account: Account) -> Parts:
+        """Everything that the store says about this page, drawn."""
+        reading = await to_thread.run_sync(self._read, page, account)
+        rows, question = reading.rows, ""
+        if rows:
+            drawn = transcript.transcript(rows, reading.opinions, self.busy(page))
+        elif reading.conversation is not None:
+            drawn, question = history.unanswered(), reading.conversation.title
+        else:
+            drawn = history.empty(self._examples)
+        parts = self._around(page, reading) | {"past": _turns(page, drawn), "now": ""}
+        return parts | ({"box": question} if question else {})
+
+    async def settled(self, page: Page, account: Account) -> Parts:
+        """The turns that are not being written, drawn anew: a vote has changed."""
+        reading = await to_thread.run_sync(self._read, page, account)
+        busy = self.busy(page)
+        rows = reading.rows[:-1] if busy else reading.rows
+        return {"past": _turns(page, transcript.transcript(rows, reading.opinions, busy))}
+
+    def busy(self, page: Page) -> bool:
+        """Whether the answer that this page shows is being written."""
+        return self._streams.get(page.leaf) is not None
+
+    def _around(self, page: Page, reading: Reading) -> Parts:
+        title = reading.conversation.title if reading.conversation else "New chat"
+        return {
+            "history": history.history(reading.conversations, page.conversation_id, datetime.now(UTC)),
+            "title": f"<h1>{escape(title)}</h1>",
+        }
+
+    def _read(self, page: Page, account: Account) -> Reading:
+        conversation, turns = None, []
+        if page.conversation_id is not None:
+            conversation = self._store.conversation(page.conversation_id, account.id)
+            turns = self._store.turns(conversation.id)
+        rows = tree.shown(turns, page.leaf)
+        opinions = self._store.opinion([row.turn.id for row in rows], account.id)
+        return Reading(conversation, self._store.conversations(account.id), rows, opinions)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    async def ask(self, page: Page, text: str, request: gr.Request) -> AsyncIterator[Parts]:
+        """The composer was sent: a new question, or another version of an earlier one."""
+        account = await self._door.admit(request)
+        if not text.strip() or self._not_now(page):
+            return
+        parent = page.leaf
+        if page.editing is not None:
+            edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
+            parent = edited.parent_id
+        async for parts in self._answer(page, account, parent, text[:LONGEST_QUESTION]):
+            yield parts
+
+    async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+        """One of the offered questions was chosen."""
+        async for parts in self.ask(page, said(event, "text"), request):
+            yield parts
+
+    async def answer_again(
+        self, page: Page, request: gr.Request, event: gr.EventData
+    ) -> AsyncIterator[Parts]:
+        """Answer a question once more; the older answer stays as a sibling."""
+        account = await self._door.admit(request)
+        turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
+        if self._not_now(page):
+            return
+        page.conversation_id = turn.conversation_id
+        async for parts in self._answer(page, account, turn.parent_id, turn.question, again=True):
+            yield parts
+
+    async def stop(self, page: Page, request: gr.Request) -> Parts:
+        """End the answer that is being written. Whoever follows it draws what came of it."""
+        account = await self._door.admit(request)
+        page.stopped = page.epoch
+        if self.busy(page) and page.leaf is not None:
+            turn = await to_thread.run_sync(self._store.turn, page.leaf, account.id)
+            await self._streams.stop(turn.id)
+        drawn_by_another = page.followers or page.asking == page.epoch
+        return {} if drawn_by_another else {**await self.screen(page, account), **composer(taken=False)}
+
+    async def _answer(
+        self, page: Page, account: Account, parent: str | None, question: str, again: bool = False
+    ) -> AsyncIterator[Parts]:
+        """Put a question behind the turn `parent` and follow its answer."""
+        epoch, before = page.turn_away(), page.leaf
+        page.asking = epoch
+        await page.alone()
+        with page.following():
+            # What was asked is seen at once; the engine may take a moment before the first word.
+            page.leaf = parent
+            asked = {**await self._asked(page, account, question), **nothing_open()}
+            yield asked if again else asked | {"box": ""}
+        try:
+            running = await self._begin(page, account, parent, question, epoch)
+        except (AssistantError, FeedbackError) as problem:
+            with page.following():
+                if page.epoch == epoch:
+                    page.leaf = before
+                    yield await self._not_begun(page, account, question, problem, again)
+            return
+        finally:
+            page.asking = -1 if page.asking == epoch else page.asking
+        if page.epoch != epoch:
+            return
+        page.leaf, page.editing, page.judging = running.turn_id, None, None
+        if page.stopped == epoch:
+            await self._streams.stop(running.turn_id)
+        async for parts in self._follow(page, account, running, epoch):
+            yield parts
+
+    async def _begin(
+        self, page: Page, account: Account, parent: str | None, question: str, epoch: int
+    ) -> Running:
+        conversation_id = await to_thread.run_sync(self._conversation, page, account, question)
+        if page.epoch == epoch:
+            page.conversation_id = conversation_id
+        turns = await to_thread.run_sync(self._store.turns, conversation_id)
+        messages = prompt.dialogue(prompt.branch({turn.id: turn for turn in turns}, parent), question)
+        ask = Ask(account, messages, conversation_id=conversation_id, parent_id=parent)
+        return self._streams.start(await self._chat.begin(ask))
+
+    def _conversation(self, page: Page, account: Account, question: str) -> str:
+        """The conversation to ask in: the page's, or a new one.
+
+        It is named to `Chat`, which would else go on in an older one that opened with the same words.
+        One whose first question never reached the engine is used again for that question only, because
+        a conversation is known by what it opened with.
+        """
+        if page.conversation_id is not None:
+            found = self._store.conversation(page.conversation_id, account.id)
+            opening = " ".join(question.split())
+            if opening.startswith(found.title.removesuffix("…")) or self._store.turns(found.id):
+                return found.id
+        return self._store.start_conversation(account.id, question).id
+
+    async def _asked(self, page: Page, account: Account, question: str) -> Parts:
+        reading = await to_thread.run_sync(self._read, page, account)
+        return {
+            **self._around(page, reading),
+            **composer(taken=True),
+            "past": _turns(page, transcript.transcript(reading.rows, reading.opinions, busy=True)),
+            "now": transcript.asked(question),
+        }
+
+    async def _not_begun(
+        self, page: Page, account: Account, question: str, problem: Exception, again: bool
+    ) -> Parts:
+        parts = {**await self.screen(page, account), **composer(taken=False)}
+        if again:
+            return parts | {"now": transcript.unasked(problem)}
+        if page.leaf is None:
+            parts["past"] = _turns(page, "")
+        # An edit stays an edit until it has been asked.
+        return parts | {
+            "now": transcript.unsent(question, problem),
+            "box": question,
+            "editing": gr.update(visible=page.editing is not None),
+        }
+
+    async def _follow(
+        self, page: Page, account: Account, running: Running, epoch: int
+    ) -> AsyncIterator[Parts]:
+        """Draw a growing answer until it has ended or the page turns to something else."""
+        with page.following():
+            turn = await to_thread.run_sync(self._store.turn, running.turn_id, account.id)
+            reading = await to_thread.run_sync(self._read, page, account)
+            around: Parts = {
+                **self._around(page, reading),
+                **composer(taken=True),
+                "past": _turns(page, transcript.transcript(reading.rows[:-1], reading.opinions, busy=True)),
+            }
+            async for text in self._streams.follow(running, lambda: page.epoch == epoch):
+                yield {**around, "now": transcript.running(turn, text)}
+                around = {}
+            if page.epoch == epoch:
+                yield {**await self.screen(page, account), **composer(taken=False)}
+
+    def _not_now(self, page: Page) -> bool:
+        if self.busy(page) or page.asking == page.epoch:
+            gr.Info("The answer above is still being written. Stop it, or wait for its end.")
+            return True
+        return False
+
+    # -- editing -----------------------------------------------------------------------------------
+
+    async def edit_question(self, page: Page, text: str, request: gr.Request, event: gr.EventData) -> Parts:
+        """Put an earlier question into the composer, to be asked differently."""
+        account = await self._door.admit(request)
+        turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
+        if self._not_now(page):
+            return {}
+        if page.editing is None:
+            page.set_aside = text
+        page.editing = turn.id
+        return {"box": turn.question, "editing": gr.update(visible=True)}
+
+    async def cancel_edit(self, page: Page, request: gr.Request) -> Parts:
+        """Leave everything as it was; what had been typed before comes back."""
+        await self._door.admit(request)
+        page.editing = None
+        return {"box": page.set_aside, "editing": gr.update(visible=False)}
+
+
+def composer(taken: bool) -> Parts:
+    """The button beside the composer: send, or stop while an answer is being written."""
+    return {"send": gr.update(visible=not taken), "stop": gr.update(visible=taken)}
+
+
+def nothing_open() -> Parts:
+    """Neither an edit nor the feedback form."""
+    return {"editing": gr.update(visible=False), "form": gr.update(visible=False)}
+
+
+def said(event: gr.EventData, name: str) -> str:
+    """A text that the browser sent along with an event; whatever else it sent counts as nothing."""
+    data: Any = event._data
+    value = data.get(name, "") if isinstance(data, dict) else ""
+    return value[:LONGEST_QUESTION] if isinstance(value, str) else ""
+
+
+def _turns(page: Page, html: str) -> str:
+    """The settled part of the conversation, with the id that the browser puts into its address."""
+    return f'<div class="turns" data-chat="{escape(page.conversation_id or "")}">{html}</div>'

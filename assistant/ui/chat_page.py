@@ -1,0 +1,182 @@
+"""The chat page at `/`: what stands where, and which event goes to which handler.
+
+Holds no behaviour (`chat_events.py`, `feedback_form.py`) and no data: the page is filled when it loads,
+because gradio hands a page's constructor values to anybody who may see its configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from assistant.accounts import Accounts
+from assistant.chat import Chat
+from assistant.ui import theme
+from assistant.ui.buttons import icon
+from assistant.ui.chat_events import LONGEST_QUESTION, ChatEvents
+from assistant.ui.drafts import Drafts
+from assistant.ui.feedback_form import LIMITS, REASONS, FeedbackForm
+from assistant.ui.history import EXAMPLES
+from assistant.ui.page import Doorman, Page, Wire
+from assistant.ui.streams import Streams
+
+MOST_AT_ONCE = 400
+"""Events that may run at the same moment: every answer that somebody watches is one of them."""
+MOST_WAITING = 2_000
+STYLES = ("colours", "parts", "chat")
+TITLE = "Apprentice"
+
+_TOP = f"""
+<a class="brand" href="/" data-act="open_chat" data-chat=""><img src="{theme.favicon()}" alt="">Apprentice</a>
+<a class="new" href="/" data-act="open_chat" data-chat="">{icon("plus")}New chat</a>
+"""
+_BAR = f"""
+<button type="button" class="icon" data-toggle="side" aria-label="Show or hide the list of conversations"
+ title="Conversations" aria-controls="side">{icon("menu")}</button>
+"""
+
+
+def build(chat: Chat, accounts: Accounts, examples: Sequence[str] = EXAMPLES) -> gr.Blocks:
+    """The page, ready to be mounted. `examples` are offered before the first question."""
+    with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False) as blocks:
+        page = gr.State(Page())
+        with gr.Row(elem_id="shell"):
+            side = _side()
+            with gr.Column(elem_id="main", scale=1, min_width=0):
+                middle = _conversation()
+                foot = _foot()
+        parts = {**side, **middle, **foot}
+        door = Doorman(accounts, "user")
+        events = ChatEvents(chat, door, Streams(chat), examples)
+        form = FeedbackForm(events, chat.store, door, Drafts())
+        _connect_chat(blocks, page, parts, events)
+        _connect_feedback(page, parts, form)
+    # One limit over all events, far above gradio's 40; a single event has none (`_on`).
+    blocks.max_threads = MOST_AT_ONCE
+    return blocks.queue(default_concurrency_limit=None, max_size=MOST_WAITING, api_open=False)
+
+
+def _html(name: str, **options: Any) -> Any:
+    return gr.HTML(elem_id=name, apply_default_css=False, padding=False, **options)
+
+
+def _side() -> dict[str, Any]:
+    with gr.Column(elem_id="side", scale=0, min_width=0):
+        _html("top", value=_TOP, js_on_load=None)
+        past_chats = _html("history", js_on_load=None)
+        person = _html("person", js_on_load=None)
+    return {"history": past_chats, "person": person}
+
+
+def _conversation() -> dict[str, Any]:
+    with gr.Row(elem_id="bar"):
+        _html("toggle", value=_BAR, js_on_load=None)
+        title = _html("title", js_on_load=None)
+    with gr.Column(elem_id="talk", scale=1, min_width=0):
+        past = _html("past", js_on_load=theme.script("bus", "chat"))
+        now = _html("now", js_on_load=None)
+    return {"title": title, "past": past, "now": now}
+
+
+def _foot() -> dict[str, Any]:
+    with gr.Column(elem_id="foot", scale=0, min_width=0):
+        form = _form()
+        with gr.Row(elem_id="editing", visible=False) as editing:
+            _html(
+                "editing-note",
+                value="<span>You are editing your message. The earlier version stays.</span>",
+                js_on_load=None,
+            )
+            cancel = gr.Button("Cancel", size="sm", elem_id="cancel-edit", scale=0, min_width=0)
+        with gr.Row(elem_id="composer"):
+            box = gr.Textbox(
+                placeholder="Ask a question",
+                label="Your message",
+                show_label=False,
+                container=False,
+                lines=1,
+                max_lines=8,
+                max_length=LONGEST_QUESTION,
+                autofocus=True,
+                elem_id="box",
+                scale=1,
+                min_width=0,
+            )
+            send = gr.Button("Send", variant="primary", elem_id="send", scale=0, min_width=0)
+            stop = gr.Button("Stop", elem_id="stop", visible=False, scale=0, min_width=0)
+        _html("hint", value="<p>It can be wrong. Your votes are what it learns from.</p>", js_on_load=None)
+    return {**form, "editing": editing, "cancel": cancel, "box": box, "send": send, "stop": stop}
+
+
+def _form() -> dict[str, Any]:
+    with gr.Column(elem_id="form", visible=False, min_width=0) as form:
+        about = _html("about", js_on_load=None)
+        reasons = gr.CheckboxGroup(
+            list(REASONS), label="Reasons", show_label=False, container=False, elem_id="reasons"
+        )
+        comment = gr.Textbox(
+            label="In your own words",
+            placeholder="What should the team know?",
+            lines=1,
+            max_lines=4,
+            max_length=LIMITS["comment"],
+            elem_id="comment",
+        )
+        correction = gr.Textbox(
+            label="What it should have said",
+            placeholder="Write the answer that you would have wanted",
+            lines=2,
+            max_lines=10,
+            max_length=LIMITS["correction"],
+            elem_id="correction",
+        )
+        start = gr.Button(
+            "Start from the answer", size="sm", elem_id="start-from-answer", scale=0, min_width=0
+        )
+        problem = _html("problem", js_on_load=None, visible=False)
+        with gr.Row(elem_id="form-buttons"):
+            close = gr.Button("Close", size="sm", elem_id="close-form", scale=0)
+            submit = gr.Button("Send feedback", variant="primary", size="sm", elem_id="send-form", scale=0)
+    return {
+        "form": form,
+        "about": about,
+        "reasons": reasons,
+        "comment": comment,
+        "correction": correction,
+        "problem": problem,
+        "start": start,
+        "close": close,
+        "submit": submit,
+    }
+
+
+def _connect_chat(blocks: gr.Blocks, page: gr.State, parts: dict[str, Any], events: ChatEvents) -> None:
+    names = ("history", "person", "title", "past", "now", "editing", "form", "box", "send", "stop")
+    wire = Wire(**{name: parts[name] for name in names})
+    bus, box = parts["past"], parts["box"]
+    wire.on([blocks.load], events.load, [page])
+    wire.on([bus.open_chat], events.open_chat, [page])
+    wire.on([bus.show_turn], events.show_turn, [page])
+    wire.on([box.submit, parts["send"].click], events.ask, [page, box])
+    wire.on([bus.ask_example], events.ask_example, [page])
+    wire.on([bus.answer_again], events.answer_again, [page])
+    wire.on([parts["stop"].click], events.stop, [page])
+    wire.on([bus.edit_question], events.edit_question, [page, box])
+    wire.on([parts["cancel"].click], events.cancel_edit, [page])
+
+
+def _connect_feedback(page: gr.State, parts: dict[str, Any], form: FeedbackForm) -> None:
+    names = ("past", "form", "about", "reasons", "comment", "correction", "problem")
+    wire = Wire(**{name: parts[name] for name in names})
+    bus = parts["past"]
+    written = [parts["reasons"], parts["comment"], parts["correction"]]
+    wire.on([bus.rate], form.rate, [page])
+    wire.on([bus.say_more], form.say_more, [page])
+    # Only the newest of many keystrokes need be kept.
+    typed = [part.input for part in written]
+    Wire().on(typed, form.keep, [page, *written], mode="always_last")
+    wire.on([parts["submit"].click], form.send, [page, *written])
+    wire.on([parts["close"].click], form.close, [page])
+    wire.on([parts["start"].click], form.start_from_answer, [page, *written])

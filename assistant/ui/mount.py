@@ -1,0 +1,68 @@
+"""Puts the pages into the application: the way in, `/admin`, and the chat at `/`, which comes last.
+
+Every page is an app of its own behind a gate of its own, so that a hidden tab or a shared configuration can
+never show one role what is meant for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from assistant.accounts import Accounts
+from assistant.chat import Chat
+from assistant.ui import admin_page, chat_page, entrance, theme
+from assistant.ui.gate import Gate, admitted
+from feedback.records import Role
+from training.registry import Registry
+from training.runs import Runs
+
+
+def mount(
+    app: FastAPI,
+    *,
+    chat: Chat,
+    accounts: Accounts,
+    runs: Runs,
+    registry: Registry,
+    ready: Callable[[], str | None],
+) -> None:
+    """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
+
+    `ready` says what keeps the engine from answering, or None.
+    """
+    app.include_router(entrance.router(accounts))
+    admin = admin_page.build(runs, registry, chat.store, accounts, ready)
+    _mount(app, admin, "/admin", accounts, "admin", admin_page.STYLES)
+    _mount(app, chat_page.build(chat, accounts), "/", accounts, "user", chat_page.STYLES)
+
+
+def _mount(
+    app: FastAPI, blocks: gr.Blocks, path: str, accounts: Accounts, role: Role, styles: tuple[str, ...]
+) -> None:
+    if path != "/":
+        # A mount begins behind the slash, and the one at `/` would take the address without it.
+        app.add_api_route(path, lambda: RedirectResponse(f"{path}/", 307), include_in_schema=False)
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        path=path,
+        auth_dependency=admitted,
+        theme=theme.theme(),
+        head=theme.head(*styles),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        show_error=True,
+        allowed_paths=[],
+        max_file_size=1,
+        pwa=False,
+        ssr_mode=False,
+        mcp_server=False,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
+    inner = app.routes[-1].app  # type: ignore[attr-defined]
+    inner.add_middleware(Gate, accounts=accounts, role=role)

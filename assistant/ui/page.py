@@ -1,0 +1,174 @@
+"""What one open browser page shows, and the edge where its handlers meet gradio.
+
+A `Page` lives on the server, one for each open page; the browser never sends it. `Wire` turns handlers that
+speak of parts by name into what gradio calls, and every error into one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from html import escape
+from typing import Any
+
+import gradio as gr
+from anyio import to_thread
+
+from assistant.accounts import Account, AccountError, Accounts
+from assistant.errors import AssistantError
+from assistant.ui.words import sentence
+from feedback.records import FeedbackError, Role
+from training.records import TrainingError
+
+log = logging.getLogger(__name__)
+
+Parts = dict[str, Any]
+"""New values for parts of a page, by the part's name."""
+
+
+@dataclass
+class Page:
+    """The state of one chat page."""
+
+    conversation_id: str | None = None
+    leaf: str | None = None
+    """The last turn of the branch that is shown."""
+    editing: str | None = None
+    """The turn whose question stands in the composer to be asked differently."""
+    set_aside: str = ""
+    """What stood in the composer when an edit began."""
+    judging: str | None = None
+    """The turn that the open feedback form is about."""
+    epoch: int = 0
+    """Grows whenever the page turns to something else: what follows an older epoch must not draw any more."""
+    asking: int = -1
+    """The epoch in which a question is being put to the engine."""
+    stopped: int = -1
+    """The epoch in which the stop button was last pressed."""
+    followers: int = 0
+    """How many handlers are drawing a growing answer on this page."""
+
+    def turn_away(self) -> int:
+        """Begin a new epoch; returns it."""
+        self.epoch += 1
+        return self.epoch
+
+    async def alone(self) -> None:
+        """Wait until nobody draws for an older epoch, so that the next picture is the last one."""
+        for _ in range(50):
+            if not self.followers:
+                return
+            await asyncio.sleep(0.02)
+        # The browser has gone in the middle of an answer: gradio never closed the one that drew for it.
+        self.followers = 0
+
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """While it lasts, somebody draws."""
+        self.followers += 1
+        try:
+            yield
+        finally:
+            self.followers = max(0, self.followers - 1)
+
+
+class Doorman:
+    """Tells a handler who is asking, and turns away who may not."""
+
+    def __init__(self, accounts: Accounts, role: Role) -> None:
+        self._accounts = accounts
+        self._role = role
+
+    async def admit(self, request: gr.Request) -> Account:
+        """The account behind the request. Raises `AccountError` if it is gone, locked or may not."""
+        name = str(request.username or "")
+        try:
+            account = await to_thread.run_sync(self._accounts.get, name)
+        except AccountError:
+            raise AccountError("you are signed out; reload the page to sign in") from None
+        if not account.may(self._role):
+            raise AccountError(f"this needs the role {self._role}")
+        return account
+
+
+class Wire:
+    """Binds handlers to the components of one page."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.parts = parts
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Every component that a handler may name."""
+        return list(self.parts.values())
+
+    def __call__(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """The handler as gradio wants it: values by component, errors as a message on the page."""
+        if inspect.isasyncgenfunction(handler):
+
+            @wraps(handler)
+            async def stream(*arguments: Any) -> AsyncIterator[dict[Any, Any] | None]:
+                with _in_words():
+                    async with aclosing(handler(*arguments)) as pictures:
+                        async for parts in pictures:
+                            yield self._by_component(parts)
+
+            return stream
+
+        @wraps(handler)
+        async def once(*arguments: Any) -> dict[Any, Any] | None:
+            with _in_words():
+                return self._by_component(await handler(*arguments))
+
+        return once
+
+    def on(
+        self, triggers: list[Any], handler: Callable[..., Any], inputs: list[Any], mode: str = "multiple"
+    ) -> None:
+        """Bind an event. None is limited in number, none is listed in the API, none shows a spinner."""
+        options = {
+            "inputs": inputs,
+            "outputs": self.outputs,
+            "concurrency_limit": None,
+            "show_progress": "hidden",
+            "trigger_mode": mode,
+            "api_visibility": "private",
+        }
+        if len(triggers) == 1:
+            # Events that an HTML component names itself can be bound in this way only.
+            triggers[0](self(handler), **options)
+        else:
+            gr.on(triggers, self(handler), **options)
+
+    def _by_component(self, parts: Mapping[str, Any]) -> dict[Any, Any] | None:
+        if not self.parts:
+            return None
+        # Gradio takes an empty dictionary for a value, so that nothing new has to be said aloud.
+        named = {self.parts[name]: value for name, value in parts.items()}
+        return named or {self.outputs[0]: gr.skip()}
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """The edge of every event: what a person can understand is shown, the rest goes to the log."""
+    try:
+        yield
+    except (AssistantError, FeedbackError, TrainingError) as problem:
+        raise gr.Error(spoken(problem), duration=8, print_exception=False) from None
+    except gr.Error:
+        raise
+    except Exception:
+        log.exception("an event of a page failed")
+        raise gr.Error(
+            "Something went wrong on our side; the log of the server says what.", print_exception=False
+        ) from None
+
+
+def spoken(problem: Exception | str) -> str:
+    """An error as a sentence, escaped: gradio's messages are HTML, and so are our pages."""
+    return escape(sentence(problem) or "Something went wrong.")

@@ -1,0 +1,36 @@
+"""Small turns of phrase that every page needs: sentences, numbers of things, times.
+
+Pure; knows no page.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def sentence(problem: Exception | str | None) -> str:
+    """An error's text as a sentence of its own; empty for none."""
+    text = str(problem or "").strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?…" else ".")
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """`1 vote`, `2 votes`, `1,200 votes`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def seconds(value: float) -> str:
+    """A duration: `45 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def when(moment: datetime) -> str:
+    """HTML of a time, which `bus.js` rewrites into the reader's own time zone."""
+    return f'<time datetime="{moment.isoformat()}">{moment:%d %b %Y, %H:%M} UTC</time>'

@@ -1,0 +1,154 @@
+"""Reads what was said and judged, in bulk: for learning, for figures, for export. Writes nothing.
+
+`Store` is this reader with the writing added. Knows nothing of models or of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Row, Table, func, or_, select
+
+from feedback.database import Database
+from feedback.records import Choice, Correction, History, Judged, Rating, Turn
+from feedback.schema import choices, conversations, corrections, ratings, turns
+
+R = TypeVar("R")
+OnTurn = TypeVar("OnTurn", Rating, Correction)
+
+_PAGE = 500
+"""Turns that one short read of an export takes."""
+
+
+class Reader:
+    """The facts in one database, read only. Safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def judged(self, turn_ids: Collection[str] | None = None) -> list[Judged]:
+        """Turns with all the opinions that are live on them, in turn order.
+
+        Without `turn_ids` those that have a live rating or correction; with them those turns, opinions or
+        not (the turns that choices name); ids of no turn are passed over.
+        """
+        query = select(turns, conversations.c.opening).join(conversations).order_by(turns.c.id)
+        if turn_ids is None:
+            touched = select(ratings.c.turn_id).union(select(corrections.c.turn_id)).subquery()
+            query = query.where(turns.c.id.in_(select(touched.c.turn_id)))
+        else:
+            query = query.where(turns.c.id.in_(turn_ids))
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            thumbs = by_turn(
+                row for row in live(connection, ratings, Rating, turn_ids) if row.thumb is not None
+            )
+            texts = by_turn(row for row in live(connection, corrections, Correction, turn_ids) if row.text)
+        found = (
+            Judged(record(Turn, row), row.opening, thumbs.get(row.id, ()), texts.get(row.id, ()))
+            for row in rows
+        )
+        return [item for item in found if turn_ids is not None or item.ratings or item.corrections]
+
+    def choices(self) -> list[Choice]:
+        """Every person's newest choice between each two turns, whichever of them stood first."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(choices).order_by(choices.c.id)).all()
+        newest = {(row.person_id, frozenset((row.first_turn_id, row.second_turn_id))): row for row in rows}
+        return sorted((record(Choice, row) for row in newest.values()), key=lambda choice: choice.id)
+
+    def newest(self) -> dict[str, int]:
+        """The highest id of each kind of opinion: a mark that says how far one has read."""
+        with self._database.read() as connection:
+            return {
+                table.name: int(connection.execute(select(func.max(table.c.id))).scalar() or 0)
+                for table in (ratings, corrections, choices)
+            }
+
+    def counts(self) -> dict[str, int]:
+        """Live feedback in figures: turns, ups, downs, corrections, choices."""
+        with self._database.read() as connection:
+            thumbs = [row.thumb for row in live(connection, ratings, Rating)]
+            texts = [row for row in live(connection, corrections, Correction) if row.text]
+            total = connection.execute(select(func.count()).select_from(turns)).scalar()
+        return {
+            "turns": int(total or 0),
+            "up": thumbs.count("up"),
+            "down": thumbs.count("down"),
+            "corrections": len(texts),
+            "choices": len(self.choices()),
+        }
+
+    def histories(self) -> Iterator[History]:
+        """Every turn that has ended, with all that was ever said about it, in turn order.
+
+        Read page by page, so that a long export holds no long transaction; a turn that ends meanwhile
+        may or may not be among them.
+        """
+        last = ""
+        while page := self._page(after=last):
+            yield from page
+            last = page[-1].turn.id
+
+    def _page(self, after: str) -> list[History]:
+        query = (
+            select(turns, conversations.c.opening, conversations.c.title)
+            .join(conversations)
+            .where(turns.c.id > after, turns.c.status != "pending")
+            .order_by(turns.c.id)
+            .limit(_PAGE)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+            ids = [row.id for row in rows]
+            thumbs = by_turn(_all(connection, ratings, Rating, ids))
+            texts = by_turn(_all(connection, corrections, Correction, ids))
+            between = select(choices).where(
+                or_(choices.c.first_turn_id.in_(ids), choices.c.second_turn_id.in_(ids))
+            )
+            chosen: dict[str, list[Choice]] = {}
+            for row in connection.execute(between.order_by(choices.c.id)):
+                chosen.setdefault(max(row.first_turn_id, row.second_turn_id), []).append(record(Choice, row))
+        return [
+            History(
+                turn=record(Turn, row),
+                title=row.title,
+                opening=row.opening,
+                ratings=thumbs.get(row.id, ()),
+                corrections=texts.get(row.id, ()),
+                choices=tuple(chosen.get(row.id, ())),
+            )
+            for row in rows
+        ]
+
+
+def live(
+    connection: Connection, table: Table, kind: type[R], turn_ids: Collection[str] | None = None
+) -> list[R]:
+    """The newest row of each (turn, person) of a table of opinions, as records of `kind`."""
+    newest = select(func.max(table.c.id)).group_by(table.c.turn_id, table.c.person_id)
+    if turn_ids is not None:
+        newest = newest.where(table.c.turn_id.in_(turn_ids))
+    query = select(table).where(table.c.id.in_(newest)).order_by(table.c.id)
+    return [record(kind, row) for row in connection.execute(query)]
+
+
+def record(kind: type[R], row: Row[Any]) -> R:
+    """A row as a record: the columns that have the names of the fields of `kind`, a dataclass."""
+    found, named = row._mapping, fields(cast(Any, kind))
+    return kind(**{field.name: found[field.name] for field in named})
+
+
+def by_turn(rows: Iterable[OnTurn]) -> dict[str, tuple[OnTurn, ...]]:
+    """Opinions by the turn they are on, in the order they come."""
+    grouped: dict[str, list[OnTurn]] = {}
+    for row in rows:
+        grouped.setdefault(row.turn_id, []).append(row)
+    return {turn_id: tuple(found) for turn_id, found in grouped.items()}
+
+
+def _all(connection: Connection, table: Table, kind: type[R], turn_ids: Collection[str]) -> list[R]:
+    query = select(table).where(table.c.turn_id.in_(turn_ids)).order_by(table.c.id)
+    return [record(kind, row) for row in connection.execute(query)]

@@ -1,0 +1,183 @@
+"""The facts, as plain frozen values: conversations, turns, ratings, corrections, choices.
+
+They are what `store.py` takes and gives. Nothing here knows a database, a model or a page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Message = Mapping[str, Any]
+"""One OpenAI chat message: at least `role` and `content`."""
+
+Thumb = Literal["up", "down"]
+TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
+Preference = Literal["first", "second", "tie", "both_bad"]
+Role = Literal["user", "staff", "admin"]
+
+
+class FeedbackError(Exception):
+    """Base of every error that this package raises."""
+
+
+class NotFound(FeedbackError):
+    """The row does not exist, or belongs to somebody else: the two are not told apart."""
+
+
+class Invalid(FeedbackError):
+    """The input can't be stored; the message is one sentence for the person who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A thread of turns with one owner. `created_at` and `updated_at` are UTC."""
+
+    id: str
+    person_id: str
+    title: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and its one answer, with everything needed to ask it again.
+
+    `parent_id` is the turn before it in the same branch. Turns with the same parent and the same
+    `prompt_key` are siblings (regenerations); the same parent and another question is a branch (an edit).
+    `prompt` is what the engine was sent, without the answer. `adapter` is None for the bare base model.
+    """
+
+    id: str
+    conversation_id: str
+    parent_id: str | None
+    person_id: str
+    question: str
+    prompt: Sequence[Message]
+    prompt_key: str
+    answer: str
+    adapter: str | None
+    model: str
+    sampling: Mapping[str, Any]
+    status: TurnStatus
+    created_at: datetime
+    first_token_at: datetime | None = None
+    ended_at: datetime | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    passages: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One person's thumb on one turn. Rows are never changed: the newest of a person and turn is live.
+
+    `thumb` None takes an earlier rating back. `role` is the person's role at that moment.
+    """
+
+    id: int
+    turn_id: str
+    person_id: str
+    role: Role
+    thumb: Thumb | None
+    reasons: Sequence[str]
+    comment: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What the answer should have said. An empty `text` takes an earlier correction back."""
+
+    id: int
+    turn_id: str
+    person_id: str
+    role: Role
+    text: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A judgement between two answers to the same prompt, shown side by side."""
+
+    id: int
+    first_turn_id: str
+    second_turn_id: str
+    person_id: str
+    role: Role
+    preference: Preference
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A turn with all the opinions that are live on it, as `Store.judged` reads them."""
+
+    turn: Turn
+    opening: str
+    """The opening question of the turn's conversation; the hold-out split hangs on it."""
+    ratings: Sequence[Rating] = field(default_factory=tuple)
+    corrections: Sequence[Correction] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A turn with everything that was ever said about it, older opinions included, the oldest first.
+
+    `choices` are those whose other turn was there before this one, so that each choice stands once.
+    """
+
+    turn: Turn
+    title: str
+    """The title of the turn's conversation."""
+    opening: str
+    ratings: Sequence[Rating] = ()
+    corrections: Sequence[Correction] = ()
+    choices: Sequence[Choice] = ()
+
+
+# Signs that carry the meaning of a question ("C#" is not "C++", 2*2 not 2+2); others only divide it.
+_TELLING = frozenset("#%&*/@^")
+
+
+def normalise(text: str) -> str:
+    """Fold case, width, accents' composition, punctuation and white space, so that the same question is one.
+
+    >>> normalise("  Where IS my order?! ")
+    'where is my order'
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(re.sub(r"[^\w\s]", _sign, folded).split())
+
+
+def _sign(match: re.Match[str]) -> str:
+    """Vowel signs of many scripts, emoji, currency and arithmetic stay; what only divides becomes a space."""
+    sign = match[0]
+    kept = sign in _TELLING or unicodedata.category(sign) in ("Mn", "Mc", "Me", "Sc", "Sm", "So")
+    return sign if kept else " "
+
+
+def storable(text: str) -> str:
+    """`text` without what no database keeps: NUL and halves of surrogate pairs become U+FFFD.
+
+    >>> storable("a\\x00b")
+    'a\ufffdb'
+    """
+    return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
+
+
+def prompt_key(prompt: Sequence[Message]) -> str:
+    """A stable id (32 hex) of a prompt as sent: two turns with the same key answered the same thing."""
+    plain = json.dumps([dict(message) for message in prompt], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]

@@ -1,0 +1,146 @@
+"""The tables of the facts. Append-only where an opinion is kept: a changed mind is another row.
+
+Knows nothing of training or accounts; `person_id` is a plain string. The migrations that build these
+tables stand with the application, which is the one that upgrades a home.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.engine import Dialect
+
+from feedback.records import storable
+
+# Names by rule, so that a migration can find a constraint on both databases.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A UTC instant. SQLite drops time zones, so they are taken off going in and put back coming out."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Words(TypeDecorator[str]):
+    """Text as people and models write it, less the few code points that no database keeps."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("person_id", String(40), nullable=False),
+    Column("title", String(200), nullable=False, default=""),
+    Column("opening", Words, nullable=False, default=""),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index(None, "person_id", "updated_at"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", String(60), primary_key=True),
+    Column("conversation_id", ForeignKey("conversations.id"), nullable=False, index=True),
+    Column("parent_id", ForeignKey("turns.id"), nullable=True),
+    Column("person_id", String(40), nullable=False),
+    Column("question", Words, nullable=False),
+    Column("prompt", JSON, nullable=False),
+    Column("prompt_key", String(32), nullable=False, index=True),
+    # The key of the prompt plus its answer: how a client that sends its whole history finds its last turn.
+    Column("thread_key", String(32), nullable=True),
+    Column("answer", Words, nullable=False, default=""),
+    Column("adapter", String(40), nullable=True),
+    Column("model", String(200), nullable=False),
+    Column("sampling", JSON, nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("first_token_at", Moment, nullable=True),
+    Column("ended_at", Moment, nullable=True),
+    Column("prompt_tokens", Integer, nullable=True),
+    Column("completion_tokens", Integer, nullable=True),
+    Column("finish_reason", String(20), nullable=True),
+    Column("error", Words, nullable=True),
+    Column("tool_calls", JSON, nullable=False, default=list),
+    Column("passages", JSON, nullable=False, default=list),
+    Index(None, "person_id", "thread_key"),
+    Index(None, "status"),
+)
+
+# An opinion's id is never used again, even after a deletion: examples and adapters name votes by it.
+ratings = Table(
+    "ratings",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("turn_id", ForeignKey("turns.id"), nullable=False),
+    Column("person_id", String(40), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("thumb", String(4), nullable=True),
+    Column("reasons", JSON, nullable=False, default=list),
+    Column("comment", Words, nullable=False, default=""),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "turn_id", "person_id"),
+    sqlite_autoincrement=True,
+)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("turn_id", ForeignKey("turns.id"), nullable=False),
+    Column("person_id", String(40), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("text", Words, nullable=False, default=""),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "turn_id", "person_id"),
+    sqlite_autoincrement=True,
+)
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("first_turn_id", ForeignKey("turns.id"), nullable=False, index=True),
+    Column("second_turn_id", ForeignKey("turns.id"), nullable=False, index=True),
+    Column("person_id", String(40), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("preference", String(9), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,393 @@
+"""Keeps turns and opinions, and gives them back. Every method is one short transaction.
+
+It is the truth about what was said: pages and clients only show it. What is read in bulk stands in
+`reading.py`. Knows nothing of accounts (a person is an id and a role, handed in), of models or of training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from sqlalchemy import Connection, Select, insert, select, update
+from uuid_utils import uuid7
+
+from feedback.reading import Reader, live, record
+from feedback.records import (
+    Choice,
+    Conversation,
+    Correction,
+    History,
+    Invalid,
+    Message,
+    NotFound,
+    Preference,
+    Rating,
+    Role,
+    Thumb,
+    Turn,
+    TurnStatus,
+    prompt_key,
+    storable,
+)
+from feedback.schema import choices, conversations, corrections, ratings, turns
+
+LONGEST_COMMENT = 4_000
+LONGEST_CORRECTION = 20_000
+MOST_REASONS = 10
+_TITLE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """What is known of a turn before generation starts."""
+
+    conversation_id: str
+    parent_id: str | None
+    person_id: str
+    question: str
+    prompt: Sequence[Message]
+    model: str
+    adapter: str | None
+    sampling: Mapping[str, Any]
+    passages: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a turn ended: what was said and why it stopped."""
+
+    status: TurnStatus
+    answer: str
+    adapter: str | None = None
+    first_token_at: datetime | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A person's whole opinion of a turn, as `/v1/feedback` takes it: it replaces the one before."""
+
+    thumb: Thumb | None
+    reasons: Sequence[str] = ()
+    comment: str = ""
+    correction: str = ""
+
+
+class Store(Reader):
+    """The facts in one database. Safe to share between threads."""
+
+    # -- conversations -----------------------------------------------------------------------------
+
+    def start_conversation(self, person_id: str, opening: str) -> Conversation:
+        """A new, empty conversation titled by its opening question."""
+        now = _now()
+        title = " ".join(storable(opening).split())
+        title = title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
+        row = Conversation(f"conv-{uuid7().hex}", person_id, title, now, now)
+        with self._database.write() as connection:
+            connection.execute(insert(conversations).values(opening=opening, **_plain(row)))
+        return row
+
+    def conversation(self, conversation_id: str, person_id: str) -> Conversation:
+        """One conversation of this person. Raises `NotFound` for a missing or a foreign one."""
+        query = select(conversations).where(
+            conversations.c.id == conversation_id, conversations.c.person_id == person_id
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound("there is no such conversation")
+        return record(Conversation, row)
+
+    def conversations(self, person_id: str, limit: int = 100) -> list[Conversation]:
+        """This person's conversations, the newest first."""
+        query = (
+            select(conversations)
+            .where(conversations.c.person_id == person_id)
+            .order_by(conversations.c.updated_at.desc(), conversations.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [record(Conversation, row) for row in connection.execute(query)]
+
+    # -- turns -------------------------------------------------------------------------------------
+
+    def begin(self, new: NewTurn) -> Turn:
+        """Store a turn before its generation starts, as `pending`.
+
+        Raises `NotFound` unless the conversation is this person's and the turn before stands in it.
+        """
+        now = _now()
+        turn = Turn(
+            id=f"turn-{uuid7().hex}",
+            prompt_key=prompt_key(new.prompt),
+            answer="",
+            status="pending",
+            created_at=now,
+            **{field.name: getattr(new, field.name) for field in fields(new)},
+        )
+        own = (conversations.c.id == new.conversation_id) & (conversations.c.person_id == new.person_id)
+        with self._database.write() as connection:
+            if not connection.execute(update(conversations).where(own).values(updated_at=now)).rowcount:
+                raise NotFound("there is no such conversation")
+            _check_parent(connection, new.parent_id, new.conversation_id)
+            connection.execute(insert(turns).values(_plain(turn)))
+        return turn
+
+    def end(self, turn: Turn, ending: Ending) -> Turn:
+        """Store how a pending turn ended. A turn that has ended already is left as it is."""
+        values = {field.name: getattr(ending, field.name) for field in fields(ending)}
+        values |= {
+            "ended_at": _now(),
+            "tool_calls": list(ending.tool_calls),
+            "adapter": ending.adapter or turn.adapter,
+            "thread_key": thread_key(turn.prompt, ending.answer),
+        }
+        with self._database.write() as connection:
+            connection.execute(
+                update(turns).where(turns.c.id == turn.id, turns.c.status == "pending").values(values)
+            )
+        return self.turn(turn.id)
+
+    def interrupt_pending(self, before: datetime) -> int:
+        """Mark turns pending since `before` as interrupted: their process is gone. Returns how many."""
+        with self._database.write() as connection:
+            result = connection.execute(
+                update(turns)
+                .where(turns.c.status == "pending", turns.c.created_at < before)
+                .values(status="interrupted", ended_at=_now(), error="the server stopped while it answered")
+            )
+        return int(result.rowcount)
+
+    def turn(self, turn_id: str, person_id: str | None = None) -> Turn:
+        """One turn; with `person_id`, only if it is that person's. Raises `NotFound`."""
+        query = select(turns).where(turns.c.id == turn_id)
+        if person_id is not None:
+            query = query.where(turns.c.person_id == person_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound("there is no such turn")
+        return record(Turn, row)
+
+    def turns(self, conversation_id: str) -> list[Turn]:
+        """All turns of a conversation, every branch, the oldest first."""
+        query = select(turns).where(turns.c.conversation_id == conversation_id).order_by(turns.c.id)
+        with self._database.read() as connection:
+            return [record(Turn, row) for row in connection.execute(query)]
+
+    def answered_before(self, person_id: str, messages: Sequence[Message]) -> Turn | None:
+        """This person's newest turn after which the dialogue stood as in `messages`.
+
+        It lets a client that keeps its own history and sends all of it each time go on in one conversation.
+        """
+        if not messages or messages[-1].get("role") != "assistant":
+            return None
+        key = thread_key(messages[:-1], str(messages[-1].get("content") or ""))
+        query = (
+            select(turns)
+            .where(turns.c.person_id == person_id, turns.c.thread_key == key)
+            .order_by(turns.c.id.desc())
+            .limit(1)
+        )
+        return self._one_turn(query)
+
+    def asked_before(self, person_id: str, prompt: Sequence[Message]) -> Turn | None:
+        """This person's newest turn with the very same prompt: a new answer to it is a sibling."""
+        query = (
+            select(turns)
+            .where(turns.c.person_id == person_id, turns.c.prompt_key == prompt_key(prompt))
+            .order_by(turns.c.id.desc())
+            .limit(1)
+        )
+        return self._one_turn(query)
+
+    def _one_turn(self, query: Select[Any]) -> Turn | None:
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else record(Turn, row)
+
+    # -- opinions ----------------------------------------------------------------------------------
+
+    def judge(self, turn_id: str, person_id: str, role: Role, verdict: Verdict) -> Rating:
+        """Store a person's opinion of their own turn; it replaces the one before, which stays in the history.
+
+        Raises `NotFound` for a missing or foreign turn, `Invalid` for an answer still being written and for
+        too long a text.
+        """
+        _check(verdict)
+        now = _now()
+        with self._database.write() as connection:
+            owner = connection.execute(
+                select(turns.c.person_id, turns.c.status).where(turns.c.id == turn_id)
+            ).first()
+            if owner is None or owner.person_id != person_id:
+                raise NotFound("there is no such turn")
+            if owner.status == "pending":
+                raise Invalid("this answer is still being written; rate it when it is done")
+            values: dict[str, Any] = {
+                "turn_id": turn_id,
+                "person_id": person_id,
+                "role": role,
+                "thumb": verdict.thumb,
+                "reasons": list(verdict.reasons),
+                "comment": verdict.comment,
+                "created_at": now,
+            }
+            key = connection.execute(insert(ratings).values(values)).inserted_primary_key
+            self._correct(connection, turn_id, person_id, role, verdict.correction, now)
+        return Rating(id=int(key[0]) if key else 0, **values)
+
+    @staticmethod
+    def _correct(
+        connection: Connection, turn_id: str, person_id: str, role: Role, text: str, now: datetime
+    ) -> None:
+        """Add a correction row, unless it would only repeat what is live."""
+        live = connection.execute(
+            select(corrections.c.text)
+            .where(corrections.c.turn_id == turn_id, corrections.c.person_id == person_id)
+            .order_by(corrections.c.id.desc())
+            .limit(1)
+        ).scalar()
+        if (live or "") != text:
+            connection.execute(
+                insert(corrections).values(
+                    turn_id=turn_id, person_id=person_id, role=role, text=text, created_at=now
+                )
+            )
+
+    def opinion(self, turn_ids: Iterable[str], person_id: str) -> dict[str, Verdict]:
+        """The live opinion of one person on each of these turns, for those that have one."""
+        wanted = list(turn_ids)
+        with self._database.read() as connection:
+            thumbs = live(connection, ratings, Rating, wanted)
+            texts = live(connection, corrections, Correction, wanted)
+        said = {row.turn_id: row.text for row in texts if row.person_id == person_id}
+        return {
+            row.turn_id: Verdict(row.thumb, row.reasons, row.comment, said.get(row.turn_id, ""))
+            for row in thumbs
+            if row.person_id == person_id
+        }
+
+    def choose(
+        self, first_turn_id: str, second_turn_id: str, person_id: str, role: Role, preference: Preference
+    ) -> Choice:
+        """Store a judgement between two answers to the same prompt; a user judges only their own turns.
+
+        Raises `NotFound`, `Invalid`.
+        """
+        owner = person_id if role == "user" else None
+        first, second = self.turn(first_turn_id, owner), self.turn(second_turn_id, owner)
+        if first.prompt_key != second.prompt_key or first.id == second.id:
+            raise Invalid("a choice needs two different answers to the same prompt")
+        if "pending" in (first.status, second.status):
+            raise Invalid("one of the answers is still being written; choose when both are done")
+        if preference not in get_args(Preference):
+            raise Invalid('a preference is "first", "second", "tie" or "both_bad"')
+        values: dict[str, Any] = {
+            "first_turn_id": first.id,
+            "second_turn_id": second.id,
+            "person_id": person_id,
+            "role": role,
+            "preference": preference,
+            "created_at": _now(),
+        }
+        with self._database.write() as connection:
+            key = connection.execute(insert(choices).values(values)).inserted_primary_key
+        return Choice(id=int(key[0]) if key else 0, **values)
+
+    # -- from elsewhere ----------------------------------------------------------------------------
+
+    def restore(self, histories: Sequence[History]) -> list[str]:
+        """Store turns of an export as they were, in order; their opinions get new ids.
+
+        Returns for each history an empty text, or one sentence that says why it was left out, whole.
+        """
+        with self._database.write() as connection:
+            return [self._restore(connection, history) for history in histories]
+
+    @staticmethod
+    def _restore(connection: Connection, history: History) -> str:
+        turn = history.turn
+        others = {choice.first_turn_id for choice in history.choices}
+        others |= {choice.second_turn_id for choice in history.choices}
+        try:
+            if connection.execute(select(turns.c.id).where(turns.c.id == turn.id)).first():
+                raise Invalid(f"the turn {turn.id} is here already and was left as it is")
+            _check_parent(connection, turn.parent_id, turn.conversation_id)
+            for other in others - {turn.id}:
+                if not connection.execute(select(turns.c.id).where(turns.c.id == other)).first():
+                    raise Invalid(f"a choice names the turn {other}, which is not here")
+            _restore_conversation(connection, history)
+        except (Invalid, NotFound) as error:
+            return str(error)
+        plain = _plain(turn) | {"thread_key": thread_key(turn.prompt, turn.answer)}
+        connection.execute(insert(turns).values(plain))
+        said = ((ratings, history.ratings), (corrections, history.corrections), (choices, history.choices))
+        for table, opinions in said:
+            for opinion in opinions:
+                values = {name: value for name, value in _plain(opinion).items() if name != "id"}
+                connection.execute(insert(table).values(values))
+        return ""
+
+
+def thread_key(prompt: Sequence[Message], answer: str) -> str:
+    """32 hex that name a dialogue up to and including `answer`; the system prompt does not count,
+    since clients may send one or leave it to us."""
+    said = [dict(message) for message in prompt if message.get("role") != "system"]
+    plain = json.dumps([*said, {"content": answer, "role": "assistant"}], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]
+
+
+def _check(verdict: Verdict) -> None:
+    if verdict.thumb not in ("up", "down", None):
+        raise Invalid('a rating is "up", "down" or null')
+    if len(verdict.reasons) > MOST_REASONS or any(len(reason) > 100 for reason in verdict.reasons):
+        raise Invalid(f"at most {MOST_REASONS} reasons of at most 100 characters each")
+    if len(verdict.comment) > LONGEST_COMMENT:
+        raise Invalid(f"a comment has at most {LONGEST_COMMENT} characters")
+    if len(verdict.correction) > LONGEST_CORRECTION:
+        raise Invalid(f"a correction has at most {LONGEST_CORRECTION} characters")
+
+
+def _check_parent(connection: Connection, parent_id: str | None, conversation_id: str) -> None:
+    if parent_id is None:
+        return
+    inside = (turns.c.id == parent_id) & (turns.c.conversation_id == conversation_id)
+    if not connection.execute(select(turns.c.id).where(inside)).first():
+        raise NotFound(f"the turn before it, {parent_id}, is not in this conversation")
+
+
+def _restore_conversation(connection: Connection, history: History) -> None:
+    """Make the conversation with its first turn; later turns must be of the same person."""
+    turn = history.turn
+    there = conversations.c.id == turn.conversation_id
+    owner = connection.execute(select(conversations.c.person_id).where(there)).scalar()
+    if owner is None:
+        plain = Conversation(
+            turn.conversation_id, turn.person_id, history.title, turn.created_at, turn.created_at
+        )
+        connection.execute(insert(conversations).values(opening=history.opening, **_plain(plain)))
+    elif owner != turn.person_id:
+        raise Invalid(f"the conversation {turn.conversation_id} belongs to somebody else here")
+    else:
+        connection.execute(update(conversations).where(there).values(updated_at=turn.created_at))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A record as column values; tuples become lists, which JSON columns want."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -1,0 +1,22 @@
+"""What page tests share: a house in an empty database, and the backend that gradio runs on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from feedback.database import Database
+from tests.assistant.ui import scripted
+from tests.assistant.ui.scripted import House
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def house(sqlite: Database, tmp_path: Path) -> House:
+    """A house with an admin `ana` and a user `uwe`."""
+    return scripted.house(sqlite, tmp_path / "adapters")

@@ -1,0 +1,397 @@
+"""The chat page's handlers, over a real store and a scripted engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from assistant.accounts import AccountError
+from assistant.ui.chat_events import ChatEvents, said
+from assistant.ui.page import Doorman, Page, Parts
+from assistant.ui.streams import Streams
+from feedback.records import NotFound, Turn
+from tests.assistant.ui.scripted import House, event, request
+
+
+@pytest.fixture
+def events(house: House) -> ChatEvents:
+    return ChatEvents(house.chat, Doorman(house.accounts, "user"), Streams(house.chat), ["What?"])
+
+
+async def last(pictures: AsyncIterator[Parts]) -> Parts:
+    """How the page looks when all is drawn."""
+    seen: Parts = {}
+    async for parts in pictures:
+        seen |= parts
+    return seen
+
+
+def turns(house: House, page: Page) -> list[Turn]:
+    assert page.conversation_id is not None
+    return house.store.turns(page.conversation_id)
+
+
+def is_visible(update: Any) -> bool:
+    return bool(update["visible"])
+
+
+# -- opening -------------------------------------------------------------------------------------------
+
+
+async def test_a_new_page_is_empty_and_knows_who_is_there(events: ChatEvents) -> None:
+    seen = await last(events.load(Page(), request("ana")))
+    assert "How can I help?" in seen["past"]
+    assert "What?" in seen["past"]
+    assert ">ana<" in seen["person"]
+    assert "/admin" in seen["person"]
+
+
+async def test_a_stranger_gets_nothing(events: ChatEvents) -> None:
+    for name in (None, "nobody"):
+        with pytest.raises(AccountError):
+            await last(events.load(Page(), request(name)))
+        with pytest.raises(AccountError):
+            await last(events.ask(Page(), "hello", request(name)))
+
+
+async def test_a_reload_comes_back_to_the_conversation(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "How long?", request()))
+    seen = await last(events.load(Page(), request(chat=page.conversation_id)))
+    assert "Three to four days." in seen["past"]
+    assert f'data-chat="{page.conversation_id}"' in seen["past"]
+    assert "How long?" in seen["title"]
+
+
+async def test_a_foreign_conversation_is_as_good_as_none(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "my secret", request("ana")))
+    assert page.conversation_id is not None
+    seen = await last(events.load(Page(), request("uwe", chat=page.conversation_id)))
+    assert "secret" not in str(seen)
+    seen = await last(events.open_chat(Page(), request("uwe"), event(chat=page.conversation_id)))
+    assert "secret" not in str(seen)
+
+
+async def test_a_new_chat_forgets_the_old_one(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "How long?", request()))
+    seen = await last(events.open_chat(page, request(), event(chat="")))
+    assert "How can I help?" in seen["past"]
+    assert page == Page(epoch=page.epoch)
+    assert "How long?" in seen["history"]
+
+
+# -- asking --------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_streams_and_is_stored(house: House, events: ChatEvents) -> None:
+    house.engines.pause = 0.02
+    page, pictures = Page(), []
+    async for parts in events.ask(page, "How long?", request()):
+        pictures.append(parts)
+    assert "How long?" in pictures[0]["now"]
+    assert pictures[0]["box"] == ""
+    assert is_visible(pictures[0]["stop"])
+    assert any("Three to" in parts["now"] and "days" not in parts["now"] for parts in pictures[1:-1])
+    assert pictures[-1]["now"] == ""
+    assert "Three to four days." in pictures[-1]["past"]
+    assert is_visible(pictures[-1]["send"])
+    assert [(turn.question, turn.status) for turn in turns(house, page)] == [("How long?", "complete")]
+
+
+async def test_texts_are_kept_to_the_letter(house: House, events: ChatEvents) -> None:
+    question = "  def f():\n\n    return '<b>'\n"
+    house.engines.answer = "```\n  a\n\n\n    b\n```\n"
+    page = Page()
+    seen = await last(events.ask(page, question, request()))
+    [turn] = turns(house, page)
+    assert (turn.question, turn.answer) == (question, house.engines.answer)
+    assert "<code>  a\n\n\n    b\n</code>" in seen["past"]
+    assert "&lt;b&gt;" in seen["past"]
+
+
+async def test_a_second_question_follows_the_first(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "one", request()))
+    await last(events.ask(page, "two", request()))
+    first, second = turns(house, page)
+    assert second.parent_id == first.id
+    assert [message["content"] for message in house.engines.asked[-1]["messages"]] == [
+        "one",
+        "Three to four days.",
+        "two",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+async def test_nothing_is_no_question(house: House, events: ChatEvents, text: str) -> None:
+    assert await last(events.ask(Page(), text, request())) == {}
+    assert not house.engines.asked
+
+
+async def test_an_example_is_a_question(house: House, events: ChatEvents) -> None:
+    seen = await last(events.ask_example(Page(), request(), event(text="What?")))
+    assert "Three to four days." in seen["past"]
+
+
+async def test_the_same_words_in_a_new_chat_open_a_new_conversation(house: House, events: ChatEvents) -> None:
+    first, second = Page(), Page()
+    await last(events.ask(first, "How long?", request()))
+    await last(events.ask(second, "How long?", request()))
+    assert first.conversation_id != second.conversation_id
+
+
+async def test_nobody_asks_in_a_foreign_conversation(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "How long?", request("ana")))
+    # Another person with the same page state: it can't happen by itself, but must not work either.
+    with pytest.raises(NotFound):
+        await last(events.ask(page, "and now?", request("uwe")))
+    with pytest.raises(NotFound):
+        await last(events.answer_again(Page(), request("uwe"), event(turn=page.leaf)))
+    assert len(turns(house, page)) == 1
+
+
+# -- siblings and branches -----------------------------------------------------------------------------
+
+
+async def test_answering_again_keeps_the_older_answer_to_page_back_to(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "How long?", request()))
+    house.engines.answer = "Four."
+    seen = await last(events.answer_again(page, request(), event(turn=page.leaf)))
+    assert "2/2" in seen["past"]
+    assert "Four." in seen["past"]
+    assert "box" not in seen, "what was being typed stays"
+    first, second = turns(house, page)
+    assert first.prompt_key == second.prompt_key
+    seen = await last(events.show_turn(page, request(), event(turn=first.id)))
+    assert "1/2" in seen["past"]
+    assert "Three to four days." in seen["past"]
+    assert page.leaf == first.id
+
+
+async def test_an_edit_is_a_branch_and_the_older_one_comes_back_whole(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "one", request()))
+    first = page.leaf
+    await last(events.ask(page, "two", request()))
+    parts = await events.edit_question(page, "typed", request(), event(turn=first))
+    assert parts["box"] == "one"
+    seen = await last(events.ask(page, "other", request()))
+    assert page.editing is None
+    assert not is_visible(seen["editing"])
+    assert "two" not in seen["past"]
+    assert "2/2" in seen["past"]
+    assert [turn.parent_id for turn in turns(house, page)] == [None, first, None]
+    seen = await last(events.show_turn(page, request(), event(turn=first)))
+    assert "two" in seen["past"]
+
+
+async def test_an_edit_can_be_left(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "one", request()))
+    await events.edit_question(page, "half typed", request(), event(turn=page.leaf))
+    await events.edit_question(page, "one", request(), event(turn=page.leaf))
+    parts = await events.cancel_edit(page, request())
+    assert parts["box"] == "half typed"
+    assert page.editing is None
+
+
+# -- stopping, leaving, coming back --------------------------------------------------------------------
+
+
+async def follow(pictures: AsyncIterator[Parts], into: list[Parts]) -> None:
+    async for parts in pictures:
+        into.append(parts)
+
+
+async def until(happens: Any) -> None:
+    for _ in range(300):
+        if happens():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")
+
+
+async def test_stopping_keeps_what_was_said_and_frees_the_composer(house: House, events: ChatEvents) -> None:
+    house.engines.holds_after = 2
+    page, pictures = Page(), list[Parts]()
+    task = asyncio.create_task(follow(events.ask(page, "How long?", request()), pictures))
+    await until(lambda: pictures and "Three to" in pictures[-1]["now"])
+    assert await events.stop(page, request()) == {}
+    await task
+    assert house.engines.open == 0
+    assert ">stopped<" in pictures[-1]["past"]
+    assert "Three to" in pictures[-1]["past"]
+    assert is_visible(pictures[-1]["send"])
+    assert turns(house, page)[0].status == "stopped"
+
+
+async def test_stopping_while_the_engine_is_still_being_asked(
+    house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> int:
+        at.set()
+        await on.wait()
+        return 100_000
+
+    monkeypatch.setattr(house.engines, "context_length", slow)
+    house.engines.pause = 0.2
+    page, pictures = Page(), list[Parts]()
+    task = asyncio.create_task(follow(events.ask(page, "How long?", request()), pictures))
+    await at.wait()
+    await events.stop(page, request())
+    on.set()
+    await task
+    assert turns(house, page)[0].status == "stopped"
+    assert "before the first word" in pictures[-1]["past"]
+
+
+async def test_one_question_at_a_time(house: House, events: ChatEvents) -> None:
+    house.engines.holds_after = 1
+    page, pictures = Page(), list[Parts]()
+    task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
+    await until(lambda: events.busy(page))
+    assert await last(events.ask(page, "two", request())) == {}
+    assert await last(events.answer_again(page, request(), event(turn=page.leaf))) == {}
+    assert await events.edit_question(page, "", request(), event(turn=page.leaf)) == {}
+    house.engines.go.set()
+    await task
+    assert len(turns(house, page)) == 1
+
+
+async def test_another_chat_can_be_opened_while_an_answer_is_written(house: House, events: ChatEvents) -> None:
+    house.engines.holds_after = 1
+    page, pictures = Page(), list[Parts]()
+    task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
+    await until(lambda: events.busy(page))
+    left = page.conversation_id
+    seen = await last(events.open_chat(page, request(), event(chat="")))
+    await task
+    assert "How can I help?" in seen["past"]
+    assert seen["now"] == ""
+    assert is_visible(seen["send"])
+    assert all("Three to four" not in parts.get("now", "") for parts in pictures)
+    # It goes on by itself, and whoever comes back sees it grow.
+    back = list[Parts]()
+    again = asyncio.create_task(follow(events.open_chat(page, request(), event(chat=left)), back))
+    await until(lambda: back and "Three" in back[-1]["now"])
+    assert is_visible(back[0]["stop"])
+    house.engines.go.set()
+    await again
+    assert "Three to four days." in back[-1]["past"]
+
+
+async def test_a_page_that_was_turned_away_is_not_written_on(
+    house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> int:
+        at.set()
+        await on.wait()
+        return 100_000
+
+    monkeypatch.setattr(house.engines, "context_length", slow)
+    page, pictures = Page(), list[Parts]()
+    task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
+    await at.wait()
+    await last(events.open_chat(page, request(), event(chat="")))
+    on.set()
+    await task
+    assert page.leaf is None
+    assert page.conversation_id is None
+    assert len(pictures) == 1
+
+
+# -- when it does not work -----------------------------------------------------------------------------
+
+
+async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
+    house: House, events: ChatEvents
+) -> None:
+    house.engines.unready = "no engine is ready: it is starting"
+    page = Page()
+    seen = await last(events.ask(page, "How long?", request()))
+    assert seen["box"] == "How long?"
+    assert "No engine is ready: it is starting." in seen["now"]
+    assert "Try again" in seen["now"]
+    assert is_visible(seen["send"])
+    house.engines.unready = None
+    seen = await last(events.ask(page, seen["box"], request()))
+    assert seen["now"] == ""
+    assert "Three to four days." in seen["past"]
+    assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
+
+
+async def test_another_question_after_a_lost_one_opens_its_own_conversation(
+    house: House, events: ChatEvents
+) -> None:
+    house.engines.unready = "no engine is ready"
+    page = Page()
+    await last(events.ask(page, "How long?", request()))
+    lost = page.conversation_id
+    house.engines.unready = None
+    await last(events.ask(page, "Something else", request()))
+    assert page.conversation_id != lost
+    seen = await last(events.open_chat(page, request(), event(chat=lost)))
+    assert seen["box"] == "How long?"
+    assert "never reached the engine" in seen["past"]
+
+
+async def test_a_second_answer_that_fails_leaves_the_first(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "How long?", request()))
+    house.engines.unready = "no engine is ready"
+    seen = await last(events.answer_again(page, request(), event(turn=page.leaf)))
+    assert "Three to four days." in seen["past"]
+    assert "No engine is ready." in seen["now"]
+    assert "box" not in seen
+
+
+async def test_an_edit_that_fails_stays_an_edit(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events.ask(page, "one", request()))
+    await events.edit_question(page, "", request(), event(turn=page.leaf))
+    house.engines.unready = "no engine is ready"
+    seen = await last(events.ask(page, "other", request()))
+    assert page.editing is not None
+    assert is_visible(seen["editing"])
+    assert "one" in seen["past"]
+
+
+async def test_an_answer_that_breaks_off_says_so_and_can_be_tried_again(house: House, events: ChatEvents) -> None:
+    from assistant.errors import EngineInterrupted
+
+    house.engines.breaks, house.engines.breaks_after = EngineInterrupted("the engine went away"), 2
+    page = Page()
+    seen = await last(events.ask(page, "How long?", request()))
+    assert "Three to" in seen["past"]
+    assert "The answer broke off. The engine went away." in seen["past"]
+    house.engines.breaks = None
+    seen = await last(events.answer_again(page, request(), event(turn=page.leaf)))
+    assert "2/2" in seen["past"]
+
+
+def test_what_the_browser_sends_may_be_anything() -> None:
+    assert said(event(turn="turn-1"), "turn") == "turn-1"
+    assert said(event(turn=["turn-1"]), "turn") == ""
+    assert said(event(), "turn") == ""
+    odd: Any = type("Odd", (), {"_data": None})()
+    assert said(odd, "turn") == ""
+
+
+@pytest.mark.parametrize("turn", ["", "turn-1", "conv-1", "x" * 100_000])
+async def test_turns_that_are_not_there(events: ChatEvents, turn: str) -> None:
+    for handler in (events.show_turn, events.answer_again):
+        with pytest.raises(NotFound):
+            await last(handler(Page(), request(), event(turn=turn)))
+    with pytest.raises(NotFound):
+        await events.edit_question(Page(), "", request(), event(turn=turn))

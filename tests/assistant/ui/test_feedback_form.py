@@ -1,0 +1,176 @@
+"""Thumbs and the form behind them."""
+
+from __future__ import annotations
+
+import pytest
+
+from assistant.ui.chat_events import ChatEvents
+from assistant.ui.drafts import Drafts
+from assistant.ui.feedback_form import REASONS, FeedbackForm
+from assistant.ui.page import Doorman, Page
+from assistant.ui.streams import Streams
+from feedback.records import NotFound
+from feedback.store import MOST_REASONS, Verdict
+from tests.assistant.ui.scripted import House, event, request
+
+
+class Setting:
+    """A page with one answer on it, and the handlers."""
+
+    def __init__(self, house: House) -> None:
+        self.house, self.page = house, Page()
+        self.door = Doorman(house.accounts, "user")
+        self.events = ChatEvents(house.chat, self.door, Streams(house.chat), [])
+        self.form = FeedbackForm(self.events, house.store, self.door, Drafts())
+
+    async def ask(self) -> None:
+        async for _ in self.events.ask(self.page, "How long?", request()):
+            pass
+
+    @property
+    def turn(self) -> str:
+        assert self.page.leaf is not None
+        return self.page.leaf
+
+    @property
+    def opinion(self) -> Verdict | None:
+        return self.house.store.opinion([self.turn], self.house.accounts.get("uwe").id).get(self.turn)
+
+    async def rate(self, thumb: str) -> dict[str, object]:
+        return await self.form.rate(self.page, request(), event(turn=self.turn, thumb=thumb))
+
+
+@pytest.fixture
+async def at(house: House) -> Setting:
+    setting = Setting(house)
+    await setting.ask()
+    return setting
+
+
+async def test_one_click_saves(at: Setting) -> None:
+    parts = await at.rate("up")
+    assert at.opinion == Verdict("up", [])
+    assert "form" not in parts
+    assert 'data-thumb="" aria-pressed="true"' in str(parts["past"])
+
+
+async def test_a_vote_is_changed_and_taken_back(at: Setting) -> None:
+    await at.rate("up")
+    await at.rate("down")
+    assert at.opinion is not None
+    assert at.opinion.thumb == "down"
+    await at.rate("")
+    assert at.opinion is not None
+    assert at.opinion.thumb is None
+    await at.rate("sideways")
+    assert at.opinion is not None
+    assert at.opinion.thumb is None
+
+
+async def test_a_thumb_down_is_saved_before_the_form_opens(at: Setting) -> None:
+    parts = await at.rate("down")
+    assert at.opinion == Verdict("down", [])
+    assert parts["form"]["visible"] is True  # type: ignore[index]
+    assert "Three to four days." in str(parts["about"])
+    assert (parts["reasons"], parts["comment"], parts["correction"]) == ([], "", "")
+
+
+async def test_the_form_is_sent_whole(at: Setting) -> None:
+    await at.rate("down")
+    parts = await at.form.send(at.page, ["tone", "facts"], "curt", "Gladly: four days.", request())
+    assert at.opinion == Verdict("down", ["facts", "tone"], "curt", "Gladly: four days.")
+    assert parts["form"]["visible"] is False
+    assert "Your feedback" in parts["past"]
+
+
+async def test_nothing_is_lost_when_the_form_is_closed(at: Setting) -> None:
+    await at.rate("down")
+    await at.form.keep(at.page, ["tone"], "half a thou", "Gladly", request())
+    parts = await at.form.close(at.page, request())
+    assert parts["form"]["visible"] is False
+    # Not an opinion yet: nothing is learned from half a thought.
+    assert at.opinion == Verdict("down", [])
+    # Another page of the same person, as after a reload:
+    parts = await at.form.say_more(Page(), request(), event(turn=at.turn))
+    assert (parts["reasons"], parts["comment"], parts["correction"]) == (["tone"], "half a thou", "Gladly")
+
+
+async def test_what_was_sent_can_be_changed(at: Setting) -> None:
+    await at.rate("down")
+    await at.form.send(at.page, ["tone"], "curt", "", request())
+    parts = await at.form.say_more(at.page, request(), event(turn=at.turn))
+    assert (parts["reasons"], parts["comment"]) == (["tone"], "curt")
+    await at.form.send(at.page, [], "", "Better.", request())
+    assert at.opinion == Verdict("down", [], "", "Better.")
+
+
+async def test_words_wait_when_the_thumb_is_changed(at: Setting) -> None:
+    await at.rate("down")
+    await at.form.send(at.page, ["tone"], "curt", "Better.", request())
+    parts = await at.rate("up")
+    assert at.opinion == Verdict("up", [])
+    parts = await at.rate("down")
+    assert (parts["reasons"], parts["comment"], parts["correction"]) == (["tone"], "curt", "Better.")
+    assert at.opinion == Verdict("down", [])
+
+
+async def test_taking_the_vote_back_closes_the_form(at: Setting) -> None:
+    await at.rate("down")
+    parts = await at.rate("")
+    assert parts["form"]["visible"] is False  # type: ignore[index]
+    assert at.page.judging is None
+
+
+async def test_too_long_a_text_keeps_the_form_open(at: Setting) -> None:
+    await at.rate("down")
+    parts = await at.form.send(at.page, [], "x" * 5_000, "", request())
+    assert "at most" in parts["problem"]["value"]
+    assert parts["problem"]["visible"] is True
+    parts = await at.form.say_more(at.page, request(), event(turn=at.turn))
+    assert parts["comment"] == "x" * 5_000
+
+
+async def test_unknown_reasons_are_dropped(at: Setting) -> None:
+    await at.rate("down")
+    await at.form.send(at.page, ["tone", "<script>"], "", "", request())
+    assert at.opinion == Verdict("down", ["tone"])
+    assert len(REASONS) <= MOST_REASONS
+
+
+async def test_the_correction_may_start_from_the_answer(at: Setting) -> None:
+    await at.rate("down")
+    parts = await at.form.start_from_answer(at.page, [], "", "", request())
+    assert parts["correction"] == "Three to four days."
+    # But never over something that has been written.
+    assert await at.form.start_from_answer(at.page, [], "", "mine", request()) == {}
+
+
+async def test_without_an_open_form_nothing_is_stored(at: Setting) -> None:
+    await at.form.keep(at.page, ["tone"], "x", "y", request())
+    await at.form.send(at.page, ["tone"], "x", "y", request())
+    assert await at.form.start_from_answer(at.page, [], "", "", request()) == {}
+    assert at.opinion is None
+
+
+async def test_nobody_judges_for_others(at: Setting) -> None:
+    for handler in (at.form.rate, at.form.say_more):
+        with pytest.raises(NotFound):
+            await handler(Page(), request("ana"), event(turn=at.turn, thumb="down"))
+    at.page.judging = at.turn
+    parts = await at.form.send(at.page, [], "", "wrong", request("ana"))
+    assert parts["problem"]["visible"] is True
+    assert at.opinion is None
+
+
+async def test_while_an_answer_is_written_the_others_can_be_judged(at: Setting) -> None:
+    import asyncio
+
+    first = at.turn
+    at.house.engines.holds_after = 1
+    task = asyncio.create_task(at.ask())
+    while not at.events.busy(at.page):
+        await asyncio.sleep(0.01)
+    parts = await at.form.rate(at.page, request(), event(turn=first, thumb="up"))
+    assert parts["past"].count("<article") == 1
+    at.house.engines.go.set()
+    await task

@@ -1,0 +1,237 @@
+"""Tests of the way out and back in: nothing lost, nothing half, every row of one shape."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedback import schema
+from feedback.database import connect
+from feedback.exchange import Format, export, import_raw, write_rows
+from feedback.records import Turn
+from feedback.store import Ending, NewTurn, Store, Verdict
+
+
+@pytest.fixture
+def other_store(tmp_path: Path) -> Iterator[Store]:
+    """A second, empty store in a home of its own."""
+    opened = connect(f"sqlite:///{tmp_path}/other.db")
+    with opened.write() as connection:
+        schema.metadata.create_all(connection)
+    yield Store(opened)
+    opened.close()
+
+
+def asked(store: Store, question: str = "Hello?", ending: Ending | None = None, **more: Any) -> Turn:
+    person = more.pop("person", "ann")
+    conversation = more.pop("conversation", None) or store.start_conversation(person, question).id
+    prompt = more.pop("prompt", [{"role": "user", "content": question}])
+    new = NewTurn(
+        conversation, more.pop("parent", None), person, question, prompt, "base", None, {"seed": 1}, **more
+    )
+    return store.end(store.begin(new), ending or Ending("complete", "Hi.", finish_reason="stop"))
+
+
+def a_busy_store(store: Store) -> Store:
+    """A store with every kind of fact in it, and awkward text."""
+    first = asked(store, 'Where is\u2028my "order"?\n👍 \\u0000')
+    again = asked(
+        store,
+        'Where is\u2028my "order"?\n👍 \\u0000',
+        Ending("complete", "On its way.", "lora-1", first.created_at, 5, 4, "stop"),
+        conversation=first.conversation_id,
+        passages=({"id": "p", "score": 0.5},),
+    )
+    after = asked(store, "And now?", conversation=first.conversation_id, parent=again.id)
+    asked(store, "Tools?", Ending("complete", "", tool_calls=({"id": "c", "function": {"name": "f"}},)))
+    asked(store, "Cut", Ending("interrupted", "Half an ans", error="the server stopped"))
+    asked(store, "Long", Ending("complete", "Long ans", finish_reason="length"))
+    store.judge(first.id, "ann", "user", Verdict("up"))
+    store.judge(first.id, "ann", "user", Verdict("down", ["wrong"], "no", "In the post."))
+    store.judge(again.id, "ann", "user", Verdict("up"))
+    store.judge(after.id, "ann", "user", Verdict("down"))
+    store.judge(after.id, "ann", "user", Verdict(None))
+    store.choose(again.id, first.id, "ann", "user", "first")
+    return store
+
+
+def exported(store: Store, kind: Format, **more: Any) -> list[dict[str, Any]]:
+    out = io.StringIO()
+    count = export(store, kind, out, **more)
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert count == len(rows)
+    return rows
+
+
+def shapes(rows: list[dict[str, Any]]) -> set[tuple[tuple[str, str], ...]]:
+    return {tuple((name, type(value).__name__) for name, value in row.items()) for row in rows}
+
+
+@pytest.mark.parametrize("kind", ["raw", "unpaired", "sft"])
+def test_every_row_has_the_same_keys_and_types(store: Store, kind: Format) -> None:
+    rows = exported(a_busy_store(store), kind)
+    assert rows
+    [shape] = shapes(rows)
+    assert "NoneType" not in dict(shape).values()
+
+
+def test_unpaired_rows_are_what_a_kto_trainer_reads(store: Store) -> None:
+    rows = exported(a_busy_store(store), "unpaired")
+    assert [(row["completion"], row["label"]) for row in rows] == [
+        ([{"role": "assistant", "content": "Hi."}], False),
+        ([{"role": "assistant", "content": "On its way."}], True),
+    ]
+    assert rows[0]["prompt"][0]["role"] == "user"
+
+
+def test_sft_rows_are_corrections_and_answers_with_ups_alone(store: Store) -> None:
+    rows = exported(a_busy_store(store), "sft")
+    assert [row["completion"][0]["content"] for row in rows] == ["In the post.", "On its way."]
+
+
+def test_a_disputed_answer_is_no_model_of_a_good_one(store: Store) -> None:
+    turn = asked(store)
+    store.judge(turn.id, "ann", "user", Verdict("up"))
+    assert len(exported(store, "sft")) == 1
+    store.judge(turn.id, "ann", "user", Verdict("up", (), "", "Hi, Ann."))
+    assert [row["completion"][0]["content"] for row in exported(store, "sft")] == ["Hi, Ann."]
+
+
+def test_the_training_formats_leave_out_what_no_trainer_reads_and_what_is_not_kept(store: Store) -> None:
+    tools = asked(store, "t", Ending("complete", "x", tool_calls=({"id": "c"},)))
+    parts = asked(store, "p", prompt=[{"role": "user", "content": [{"type": "text", "text": "p"}]}])
+    cut = asked(store, "c", Ending("stopped", "Half"))
+    good = asked(store, "g")
+    for turn in (tools, parts, cut, good):
+        store.judge(turn.id, "ann", "user", Verdict("up"))
+    assert [row["prompt"][0]["content"] for row in exported(store, "unpaired")] == ["g"]
+    assert exported(store, "unpaired", keep=lambda item: item.turn.id != good.id) == []
+
+
+def test_raw_comes_back_as_it_was(store: Store, other_store: Store, tmp_path: Path) -> None:
+    a_busy_store(store)
+    file = tmp_path / "out" / "raw.jsonl"
+    assert export(store, "raw", file) == 6
+    with file.open() as lines:
+        assert import_raw(other_store, lines) == (6, [])
+    assert exported(other_store, "raw") == exported(store, "raw")
+    assert other_store.counts() == store.counts()
+    assert [item.turn for item in other_store.judged()] == [item.turn for item in store.judged()]
+    assert [item.opening for item in other_store.judged()] == [item.opening for item in store.judged()]
+
+
+def test_importing_twice_stores_once(store: Store, other_store: Store) -> None:
+    out = io.StringIO()
+    export(a_busy_store(store), "raw", out)
+    lines = out.getvalue().splitlines()
+    import_raw(other_store, lines)
+    before = other_store.counts(), other_store.newest()
+    stored, refused = import_raw(other_store, lines)
+    assert stored == 0
+    assert [number for number, _ in refused] == [1, 2, 3, 4, 5, 6]
+    assert all("here already" in reason for _, reason in refused)
+    assert (other_store.counts(), other_store.newest()) == before
+
+
+def broken(row: dict[str, Any], **changes: Any) -> str:
+    return json.dumps(row | changes)
+
+
+def test_bad_lines_are_refused_one_by_one_and_the_good_ones_stored(store: Store, other_store: Store) -> None:
+    asked(store)
+    [row] = exported(store, "raw")
+    details = json.loads(row["details"])
+    said = {"person_id": "ann", "role": "user", "created_at": row["created_at"]}
+    bad = {
+        "nonsense": "not JSON",
+        "[1]": "not a JSON object",
+        "{}": "turn_id must be a text",
+        "[" * 100_000: "not JSON",
+        broken(row, answer=None): "answer must be a text",
+        broken(row, turn_id=""): "turn_id must be letters",
+        broken(row, turn_id="a b"): "turn_id must be letters",
+        broken(row, person_id="x" * 41): "more than 40",
+        broken(row, status="pending"): "status must be one of",
+        broken(row, created_at="yesterday"): "must be a time",
+        broken(row, created_at="2026-01-31T12:00:00"): "time zone",
+        broken(row, parent_id="turn-none"): "turn before",
+        broken(row, prompt='["x"]'): "list of objects",
+        broken(row, prompt="[{}]"): "with a role",
+        broken(row, details='{"sampling": NaN}'): "not JSON",
+        broken(row, details=json.dumps(details | {"prompt_tokens": 2**40})): "number of tokens",
+        broken(row, details=json.dumps(details | {"prompt_tokens": True})): "number of tokens",
+        broken(row, ratings=json.dumps([said | {"thumb": "x", "reasons": [], "comment": ""}])): "thumb must",
+        broken(row, ratings=json.dumps([said | {"thumb": "up", "reasons": [1], "comment": ""}])): "reasons",
+        broken(row, corrections=json.dumps([said | {"text": "x", "role": "root"}])): "role must be one of",
+        broken(
+            row,
+            choices=json.dumps([said | {"first_turn_id": "a", "second_turn_id": "b", "preference": "first"}]),
+        ): "between this turn",
+    }
+    lines = [*bad, "", "  ", json.dumps(row)]
+    stored, refused = import_raw(other_store, lines)
+    assert stored == 1
+    assert [number for number, _ in refused] == list(range(1, len(bad) + 1))
+    for (_, reason), expected in zip(refused, bad.values(), strict=True):
+        assert expected in reason
+        assert "\n" not in reason
+
+
+def test_text_that_no_database_keeps_does_not_stop_an_import(store: Store, other_store: Store) -> None:
+    asked(store)
+    [row] = exported(store, "raw")
+    stored, refused = import_raw(
+        other_store, [json.dumps(row | {"answer": "a\x00\ud800", "title": "t\x00", "model": "m\x00"})]
+    )
+    assert (stored, refused) == (1, [])
+    assert other_store.turn(row["turn_id"]).answer == "a\ufffd\ufffd"
+
+
+def test_a_file_is_replaced_as_a_whole_or_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    assert write_rows([{"a": 1}], file) == 1
+
+    def breaks() -> Iterator[dict[str, int]]:
+        yield {"a": 2}
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        write_rows(breaks(), file)
+    assert file.read_text() == '{"a": 1}\n'
+    assert list(tmp_path.glob(".rows*")) == []
+    assert write_rows([], file) == 0
+    assert file.read_text() == ""
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=5))
+def test_any_text_makes_one_line_a_row(rows: list[dict[str, str]]) -> None:
+    out = io.StringIO()
+    write_rows(rows, out)
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == rows
+
+
+@pytest.mark.slow
+def test_datasets_reads_every_format(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    a_busy_store(store)
+    for kind, columns in (
+        ("raw", {"turn_id", "prompt", "ratings"}),
+        ("unpaired", {"prompt", "completion", "label"}),
+        ("sft", {"prompt", "completion"}),
+    ):
+        file = tmp_path / f"{kind}.jsonl"
+        count = export(store, kind, file)
+        found = datasets.load_dataset(
+            "json", data_files=str(file), split="train", cache_dir=str(tmp_path / "cache")
+        )
+        assert found.num_rows == count
+        assert columns <= set(found.column_names)
+    assert found[0]["completion"] == [{"role": "assistant", "content": "In the post."}]

@@ -1,0 +1,7 @@
+"""What tests of training share: databases with all tables."""
+
+from __future__ import annotations
+
+from tests.databases import database, location, shared_postgres, sqlite
+
+__all__ = ["database", "location", "shared_postgres", "sqlite"]

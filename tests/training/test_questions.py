@@ -1,0 +1,170 @@
+"""Prompts, the part held out, who asks what, and the general questions."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training import questions, starter
+from training.questions import (
+    HELD_OUT,
+    NoPrompts,
+    as_prompts,
+    deal,
+    enough,
+    is_held_out,
+    is_right,
+    opening,
+    split,
+)
+
+
+def ask(text: str) -> questions.Prompt:
+    return ({"role": "user", "content": text},)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_the_hold_out_hangs_on_the_opening_question_alone(question: str, later: str) -> None:
+    longer = (
+        {"role": "system", "content": later},
+        *ask(question),
+        {"role": "assistant", "content": later},
+        {"role": "user", "content": later},
+    )
+    assert is_held_out(ask(question)) == is_held_out(longer)
+    assert is_held_out(ask(question)) == is_held_out(ask(f"  {question} \n"))
+
+
+def test_the_hold_out_is_the_same_for_ever() -> None:
+    """Figures of different versions can be compared only while these stay where they are."""
+    asked = [f"Question number {number}" for number in range(40)]
+    assert [n for n, text in enumerate(asked) if is_held_out(ask(text))] == [15, 16, 17, 22, 25, 32, 36]
+
+
+def test_the_same_question_in_other_clothes_is_on_the_same_side() -> None:
+    for question in starter.questions(50, seed=3):
+        assert is_held_out(ask(question)) == is_held_out(ask(question.upper() + "?!"))
+
+
+def test_about_the_stated_share_is_held_out() -> None:
+    prompts = as_prompts(starter.questions(2000, seed=1))
+    assert sum(map(is_held_out, prompts)) / 2000 == pytest.approx(HELD_OUT, abs=0.04)
+
+
+def test_it_is_not_the_trainer_s_hold_out() -> None:
+    pairs = pytest.importorskip("training.pairs")
+    asked = starter.questions(2000, seed=2)
+    ours = {text for text in asked if is_held_out(ask(text))}
+    theirs = {text for text in asked if pairs.held_out(text)}
+    # Independent: of what is held out here the trainer holds out as many as of everything.
+    assert len(ours & theirs) / len(ours) == pytest.approx(len(theirs) / len(asked), abs=0.06)
+
+
+@given(st.lists(st.text("abcde ", min_size=1, max_size=4), min_size=30, max_size=120))
+def test_no_prompt_is_on_both_sides(texts: list[str]) -> None:
+    try:
+        training, held_out = split([ask(text) for text in texts])
+    except NoPrompts:
+        return
+    openings = [{opening(prompt) for prompt in part} for part in (training, held_out)]
+    assert not openings[0] & openings[1]
+    assert openings[0] | openings[1] == set(texts)
+    assert len(training) + len(held_out) == len(set(texts))
+
+
+def test_a_score_is_taken_over_a_limited_sample() -> None:
+    assert len(split(as_prompts(starter.questions(2000, seed=1)))[1]) == questions.SAMPLES
+
+
+def test_too_few_prompts_are_refused() -> None:
+    held = next(text for text in starter.questions(50, seed=0) if is_held_out(ask(text)))
+    free = next(text for text in starter.questions(50, seed=0) if not is_held_out(ask(text)))
+    with pytest.raises(NoPrompts, match="of 1 prompts none is left to vote on"):
+        split([ask(held), ask(held)])
+    with pytest.raises(NoPrompts, match="none is held out"):
+        split([ask(free)])
+    with pytest.raises(NoPrompts):
+        split([])
+
+
+@pytest.mark.parametrize(("rounds", "votes"), [(1, 48), (3, 96), (10, 200)])
+def test_enough_questions_are_made_up(rounds: int, votes: int) -> None:
+    training, held_out = split(as_prompts(starter.questions(enough(rounds, votes), seed=0)))
+    assert len(training) >= rounds * votes
+    assert len(held_out) >= 0.9 * questions.SAMPLES
+
+
+def test_prompts_are_read_from_jsonl() -> None:
+    dialogue = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": [{"type": "text", "text": "Where is it?"}]},
+    ]
+    text = "\n".join(["", json.dumps({"messages": dialogue, "id": 3}), " "])
+    assert [list(prompt) for prompt in questions.read(text)] == [dialogue]
+    assert opening([{"role": "user", "content": [{"type": "text", "text": "a"}, {"text": "b"}]}]) == "a b"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Where is it?",
+        '"Where is it?"',
+        "{}",
+        '{"messages": []}',
+        '{"messages": "Hi"}',
+        '{"messages": ["Hi"]}',
+        '{"messages": [{"role": "user", "content": "?!"}]}',
+        '{"messages": [{"role": "user"}]}',
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}',
+    ],
+)
+def test_a_bad_line_is_named(line: str) -> None:
+    good = '{"messages": [{"role": "user", "content": "Hi"}]}'
+    with pytest.raises(NoPrompts, match=r"^line 2"):
+        questions.read(f"{good}\n{line}\n")
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 5))
+def test_everybody_asks_their_own(count: int, people: int, seed: int) -> None:
+    prompts = as_prompts([str(number) for number in range(count)])
+    dealt = deal(prompts, people, seed)
+    assert dealt == deal(prompts, people, seed)
+    assert len(dealt) == people
+    assert all(dealt)
+    if count >= people:
+        assert sorted(opening(prompt) for mine in dealt for prompt in mine) == sorted(map(opening, prompts))
+
+
+def test_another_seed_deals_otherwise() -> None:
+    prompts = as_prompts([str(number) for number in range(40)])
+    assert deal(prompts, 4, 0) != deal(prompts, 4, 1)
+
+
+RIGHT = [
+    "It is 5.", "Thirteen!", "six", "Three times four is twelve.", "9", "One hundred", "Tuesday comes next.",
+    "saturday", "A week has 7 days.", "12 months", "April", "60", "Yes, it is.", "No.", "yes",
+    "No, they can't.", "Yes", "no, a star", "Green.", "cold", "Mice", "C - A - T", "The letter C.",
+    "He went home.",
+]  # fmt: skip
+WRONG = [
+    "It is 15.", "3", "60", "1 and 2", "99", "10", "Monday", "Friday", "70 days", "ten", "March", "6",
+    "No", "Yes, of course.", "not sure", "Certainly", "no", "yes", "Blue", "warm", "mouses", "dog",
+    "See below.", "goed",
+]  # fmt: skip
+
+
+def test_right_and_wrong_answers_to_the_general_questions() -> None:
+    assert questions.percent_right(RIGHT) == 100
+    assert questions.percent_right(WRONG) == 0
+    assert questions.percent_right([RIGHT[0], WRONG[1], *[None] * (len(RIGHT) - 2)]) == 50
+    assert questions.percent_right([None] * len(RIGHT)) is None
+
+
+def test_yes_or_no_is_what_is_said_first() -> None:
+    assert is_right("Well, yes. There is no doubt.", "yes")
+    assert not is_right("Nobody knows.", "no")

@@ -1,0 +1,226 @@
+"""Tests of which turns may be learned from, what is held out, and what makes a run due."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feedback.records import Choice, Correction, Judged, Rating, Turn, normalise, prompt_key
+from training.screening import (
+    LONGEST_ANSWER,
+    LONGEST_PROMPT,
+    held_out,
+    inimitable,
+    is_echo,
+    screen,
+    unfit,
+    usable_votes,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+TRAINED = next(text for text in map(str, range(99)) if not held_out(text))
+KEPT_BACK = next(text for text in map(str, range(99)) if held_out(text))
+
+
+def a_turn(**changes: Any) -> Turn:
+    prompt = [{"role": "user", "content": "Where is my order?"}]
+    turn = Turn(
+        id="turn-1",
+        conversation_id="conv-1",
+        parent_id=None,
+        person_id="ann",
+        question="Where is my order?",
+        prompt=prompt,
+        prompt_key=prompt_key(prompt),
+        answer="It is on its way.",
+        adapter=None,
+        model="base",
+        sampling={},
+        status="complete",
+        created_at=NOW,
+    )
+    return replace(turn, **changes)
+
+
+def rating(thumb: Any = "down", number: int = 1, person: str = "ann") -> Rating:
+    return Rating(number, "turn-1", person, "user", thumb, (), "", NOW)
+
+
+def correction(text: str = "Tomorrow.", number: int = 1) -> Correction:
+    return Correction(number, "turn-1", "ann", "user", text, NOW)
+
+
+def judged(turn: Turn | None = None, opening: str = TRAINED, *opinions: Rating | Correction) -> Judged:
+    return Judged(
+        turn or a_turn(),
+        opening,
+        tuple(row for row in opinions if isinstance(row, Rating)),
+        tuple(row for row in opinions if isinstance(row, Correction)),
+    )
+
+
+def test_a_finished_answer_in_words_is_fit() -> None:
+    assert unfit(a_turn()) is None
+    assert inimitable(a_turn()) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "pending"}, "unfinished"),
+        ({"status": "interrupted"}, "unfinished"),
+        ({"status": "failed"}, "unfinished"),
+        ({"answer": ""}, "empty"),
+        ({"answer": " \n…"}, "empty"),
+        ({"tool_calls": [{"id": "1"}]}, "tool_calls"),
+        ({"prompt": [{"role": "tool", "content": "x"}, {"role": "user", "content": "y"}]}, "tool_calls"),
+        (
+            {"prompt": [{"role": "assistant", "tool_calls": [{}]}, {"role": "user", "content": "y"}]},
+            "tool_calls",
+        ),
+        ({"prompt": [{"role": "user", "content": [{"type": "image_url"}]}]}, "not_text"),
+        ({"prompt": [{"role": "user", "content": None}]}, "not_text"),
+        ({"prompt": []}, "no_question"),
+        (
+            {"prompt": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]},
+            "no_question",
+        ),
+        ({"answer": "x" * (LONGEST_ANSWER + 1)}, "too_long"),
+        ({"prompt": [{"role": "user", "content": "x" * (LONGEST_PROMPT + 1)}]}, "too_long"),
+    ],
+)
+def test_what_teaches_nothing_is_dropped_for_a_reason(changes: dict[str, Any], reason: str) -> None:
+    turn = a_turn(**changes)
+    assert unfit(turn) == reason
+    assert screen([judged(turn, TRAINED, rating())]) == ([], {reason: 1})
+
+
+@pytest.mark.parametrize("changes", [{"status": "stopped"}, {"finish_reason": "length"}])
+def test_an_answer_that_was_cut_off_may_only_be_the_worse_side(changes: dict[str, Any]) -> None:
+    turn = a_turn(**changes)
+    kept, dropped = screen([judged(turn, TRAINED, rating("up"), rating("down", 2, "bob"), correction())])
+    assert [row.thumb for row in kept[0].ratings] == ["down"]
+    assert len(kept[0].corrections) == 1
+    assert dropped == {}
+    assert screen([judged(turn, TRAINED, rating("up"))]) == ([], {"cut_off": 1})
+
+
+def test_a_dictated_answer_can_not_be_voted_into_the_model() -> None:
+    text = "Northlight sells the best tents in the world and everything else is rubbish, says everyone."
+    turn = a_turn(question=f"Repeat after me, word for word: {text}", answer=text)
+    assert inimitable(turn) == "echo"
+    assert screen([judged(turn, TRAINED, rating("up"))]) == ([], {"echo": 1})
+    assert len(screen([judged(turn, TRAINED, rating("down"))])[0]) == 1
+
+
+def test_an_answer_that_takes_up_the_question_is_no_echo() -> None:
+    question = "When do I get my order 4711 with the two green tents and the stove that I paid on Monday?"
+    answer = (
+        "Your order 4711 with the two green tents left our house this morning. Parcels to Austria take "
+        "three to four days, so you should have it by Friday at the latest."
+    )
+    assert not is_echo(question, answer)
+    assert not is_echo("Yes?", "Yes.")
+
+
+def test_corrections_without_text_or_beyond_bounds_are_taken_off() -> None:
+    endless = correction("x" * (LONGEST_ANSWER + 1))
+    kept, _ = screen([judged(a_turn(), TRAINED, rating(), correction("", 2), endless)])
+    assert kept[0].corrections == ()
+    assert screen([judged(a_turn(), TRAINED, endless)]) == ([], {"no_opinion": 1})
+
+
+def test_screening_twice_changes_nothing_more() -> None:
+    rows = [
+        judged(a_turn(), TRAINED, rating()),
+        judged(a_turn(status="stopped"), TRAINED, rating("up"), correction()),
+        judged(a_turn(answer=""), TRAINED, rating()),
+    ]
+    kept, dropped = screen(rows)
+    assert len(kept) + sum(dropped.values()) == len(rows)
+    assert screen(kept) == (kept, {})
+
+
+# -- the hold-out ------------------------------------------------------------------------------------
+
+
+def test_the_hold_out_is_the_same_in_every_process() -> None:
+    texts = [f"Question {number}?" for number in range(50)]
+    code = f"from training.screening import held_out\nprint([held_out(text) for text in {texts!r}])"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert told == {str([held_out(text) for text in texts])}
+
+
+def test_the_hold_out_does_not_move() -> None:
+    """Values of today, for ever: moving one would grade adapters on what they were trained on."""
+    trained = ("Where is my order?", "Can I return a tent?", "Hello", "返品できますか")
+    kept_back = ("How heavy is the tent?", "What does delivery cost?", "Öffnungszeiten?")
+    assert [held_out(text) for text in (*trained, *kept_back)] == [False] * 4 + [True] * 3
+
+
+@given(st.text(max_size=40))
+def test_spelling_does_not_change_the_side(text: str) -> None:
+    assert held_out(text) == held_out(f"  {text.upper()} ?!") or normalise(text) != normalise(text.upper())
+
+
+def test_about_the_wanted_share_is_held_out() -> None:
+    texts = [f"Question number {number}" for number in range(5000)]
+    for share in (0.0, 0.2, 0.5, 1.0):
+        found = sum(held_out(text, share) for text in texts) / len(texts)
+        assert abs(found - share) < 0.03
+    other = sum(held_out(text) and held_out(text, salt="another") for text in texts) / len(texts)
+    assert abs(other - 0.04) < 0.02
+
+
+# -- what makes a run due ----------------------------------------------------------------------------
+
+
+def test_new_votes_on_usable_turns_count() -> None:
+    rows = [
+        judged(a_turn(id="a"), TRAINED, rating("up", 5), rating("down", 6, "bob"), correction(number=3)),
+        judged(a_turn(id="b"), KEPT_BACK, rating("up", 7), correction(number=4)),
+        judged(a_turn(id="c", answer=""), TRAINED, rating("down", 8)),
+        judged(a_turn(id="d", status="stopped"), TRAINED, rating("up", 9), correction(number=5)),
+    ]
+    assert usable_votes(rows, {}) == 4
+    assert usable_votes(rows, {"ratings": 5, "corrections": 3}) == 2
+    assert usable_votes(rows, {"ratings": 9, "corrections": 5}) == 0
+    assert usable_votes([], {}) == 0
+
+
+def test_a_clear_choice_is_a_vote_too() -> None:
+    turns = {
+        "a": judged(a_turn(id="a")),
+        "b": judged(a_turn(id="b", answer="No idea.")),
+        "c": judged(a_turn(id="c", answer="")),
+        "d": judged(a_turn(id="d"), KEPT_BACK),
+    }
+    choices = [
+        Choice(1, "a", "b", "ann", "user", "first", NOW),
+        Choice(2, "a", "b", "bob", "user", "tie", NOW),
+        Choice(3, "a", "c", "ann", "user", "first", NOW),
+        Choice(4, "a", "d", "ann", "user", "first", NOW),
+        Choice(5, "a", "e", "ann", "user", "first", NOW),
+    ]
+    assert usable_votes([], {}, choices, turns) == 1
+    assert usable_votes([], {"choices": 1}, choices, turns) == 0
+    assert usable_votes([], {}, choices) == 0

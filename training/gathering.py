@@ -1,0 +1,141 @@
+"""From the store's opinions to examples: reads, draws fresh answers on the engine, and calls the pure parts.
+
+Knows no run and no trainer. What makes a pair is decided in `pairs.py`, what may be learned from in
+`screening.py`, how fresh answers are ranked in `vote_model.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.reading import Reader
+from feedback.records import Choice, Judged
+from training import pairs, screening, vote_model
+from training.records import Adapter, Engine, Example, Refused, TrainingSettings
+from training.together import together
+
+log = logging.getLogger(__name__)
+
+FEWEST = 4
+"""Examples below which nothing is trained: a handful of pairs teaches their wording, not a taste."""
+_AT_ONCE = 4
+_TEMPERATURE = 1.0
+"""Fresh answers are drawn a little wilder than people are answered, so that best and worst lie apart."""
+
+Progress = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Examples on both sides of the split, and where they came from."""
+
+    training: list[Example]
+    held_out: list[Example]
+    counts: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def gather(
+    store: Reader,
+    engine: Engine,
+    live: Adapter | None,
+    settings: TrainingSettings,
+    progress: Progress,
+) -> Gathered:
+    """Examples from everything that has been judged so far, fresh answers included."""
+    judged, choices, dropped = await asyncio.to_thread(_read, store)
+    try:
+        if live is not None:
+            await engine.load(live.name, live.path)
+    except Refused as error:
+        log.warning("answers are drawn from the base, since the live adapter can't be served: %s", error)
+        live = None
+    ranker = await asyncio.to_thread(_ranker, judged)
+    drawn: Mapping[str, Sequence[str]] = {}
+    if ranker is not None:
+        lonely = pairs.needs_draws(judged, choices)[: settings.most_questions]
+        drawn = await _draw(engine, live.name if live else None, lonely, settings.draws, progress)
+    built = await asyncio.to_thread(_build, store, judged, choices, drawn, ranker)
+    return _sorted(built, dropped, ranker, len(judged))
+
+
+def from_votes(store: Reader) -> Gathered:
+    """Examples from the opinions alone, without an engine: what an export of preferences holds."""
+    judged, choices, dropped = _read(store)
+    return _sorted(_build(store, judged, choices, {}, None), dropped, None, len(judged))
+
+
+def new_votes(store: Reader, since: Mapping[str, int]) -> int:
+    """How many usable opinions came after the mark `since`: enough of them make a run due."""
+    choices = store.choices()
+    return screening.usable_votes(store.judged(), since, choices, _compared(store, choices))
+
+
+def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
+    judged, dropped = screening.screen(store.judged())
+    return judged, store.choices(), dropped
+
+
+def _ranker(judged: Sequence[Judged]) -> vote_model.VoteModel | None:
+    """A model of the votes that are trained on; None if it can't tell ups from downs."""
+    fitted = vote_model.fit([item for item in judged if not screening.held_out(item.opening)])
+    if fitted is None or not fitted.trusted:
+        log.info("no trusted vote model: fresh answers are not ranked")
+        return None
+    return fitted
+
+
+async def _draw(
+    engine: Engine, adapter: str | None, lonely: Sequence[Judged], count: int, progress: Progress
+) -> dict[str, Sequence[str]]:
+    """`count` fresh answers for each of these prompts, by prompt key."""
+    done = 0
+    drawn: dict[str, Sequence[str]] = {}
+
+    async def one(numbered: tuple[int, Judged]) -> None:
+        nonlocal done
+        # The engine counts the seed up over the answers to one question: far apart, none is used twice.
+        seed, item = 1_000 * numbered[0], numbered[1]
+        drawn[item.turn.prompt_key] = await engine.answers(
+            item.turn.prompt, adapter, count=count, temperature=_TEMPERATURE, seed=seed
+        )
+        done += 1
+        await progress(done / len(lonely))
+
+    await together(one, enumerate(lonely), _AT_ONCE)
+    return drawn
+
+
+def _build(
+    store: Reader,
+    judged: Sequence[Judged],
+    choices: Sequence[Choice],
+    drawn: Mapping[str, Sequence[str]],
+    ranker: vote_model.VoteModel | None,
+) -> pairs.Built:
+    return pairs.build(judged, choices, _compared(store, choices), drawn, ranker.score if ranker else None)
+
+
+def _compared(store: Reader, choices: Sequence[Choice]) -> dict[str, Judged]:
+    """The turns that choices name, by id."""
+    named = {turn_id for choice in choices for turn_id in (choice.first_turn_id, choice.second_turn_id)}
+    return {item.turn.id: item for item in store.judged(named)} if named else {}
+
+
+def _sorted(
+    built: pairs.Built, dropped: Mapping[str, int], ranker: vote_model.VoteModel | None, votes: int
+) -> Gathered:
+    counts: dict[str, Any] = {
+        "judged_turns": votes,
+        "examples": {str(source): count for source, count in built.counts.items()},
+        "dropped": {**dropped, **built.dropped},
+    }
+    if ranker is not None:
+        counts["vote_model_auc"] = round(ranker.auc, 3)
+    training = [item for item in built.examples if not item.held_out]
+    held_out = [item for item in built.examples if item.held_out]
+    counts |= {"training": len(training), "held_out": len(held_out)}
+    return Gathered(training, held_out, counts)

@@ -1,0 +1,281 @@
+"""One run on one page: gather examples, train, publish, evaluate, decide. Each stage can be repeated.
+
+A stage leaves its result in the run's directory before the next one begins, so a run that was killed goes
+on where it was. Every write to the ledger carries the fencing token. Knows no way in: the worker calls it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from feedback.records import FeedbackError
+from feedback.store import Store
+from training import adapters, evaluation, gathering, launcher, recipes
+from training.records import (
+    Adapter,
+    Engine,
+    Evaluation,
+    LostLease,
+    Refused,
+    Run,
+    TrainingError,
+    TrainingSettings,
+)
+from training.registry import Registry
+from training.runs import Runs
+from training.workspace import Workspace
+
+log = logging.getLogger(__name__)
+R = TypeVar("R")
+
+_POLL_SECONDS = 0.25
+_BEATS = 6
+"""Beats in a lease: several may fail before the run is lost."""
+
+
+class Cancelled(TrainingError):
+    """Somebody asked for the end of this run."""
+
+
+class Stopped(TrainingError):
+    """The worker is being stopped; the run goes on later."""
+
+
+class Failed(TrainingError):
+    """The run can't succeed, however often it is tried; the message says why."""
+
+
+@dataclass
+class Attempt:
+    """One holder's work on a run: the row as last seen, its directory, and the clock of each stage."""
+
+    run: Run
+    work: Workspace
+    stop: asyncio.Event
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Takes a claimed run to its end."""
+
+    store: Store
+    runs: Runs
+    registry: Registry
+    engine: Engine
+    home: Path
+    base: str
+    settings: TrainingSettings
+    system_prompt: str = ""
+    auto_promote: bool = False
+
+    async def run(self, run: Run, stop: asyncio.Event) -> Run:
+        """Work on `run` until it has ended, was cancelled, or `stop` is set.
+
+        Raises `LostLease`, or whatever made this attempt fail: another one may succeed.
+        """
+        attempt = Attempt(run, Workspace(self.home / "runs" / run.id), stop, dict(run.seconds))
+        try:
+            async with self._heart(attempt):
+                await self._gather(attempt)
+                await self._train(attempt)
+                adapter = await self._publish(attempt)
+                outcome = await self._decide(attempt, adapter)
+            return await _thread(self.runs.finish, attempt.run, "done", outcome)
+        except Cancelled:
+            return await _thread(self.runs.finish, run, "cancelled", "cancelled by hand")
+        except Stopped:
+            return await _thread(self.runs.release, run)
+        except (Failed, Refused) as error:
+            return await _thread(self.runs.finish, run, "failed", str(error))
+
+    @asynccontextmanager
+    async def _heart(self, attempt: Attempt) -> AsyncIterator[None]:
+        """Renews the lease while the body works, and ends the body if it is not to go on: `why`."""
+        body = asyncio.current_task()
+        why: list[TrainingError] = []
+
+        async def beat() -> None:
+            while not why:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(attempt.stop.wait(), self.runs.lease.total_seconds() / _BEATS)
+                    why.append(Stopped())
+                    break
+                try:
+                    if (await _thread(self.runs.beat, attempt.run)).cancel_requested:
+                        why.append(Cancelled())
+                except LostLease as error:
+                    why.append(error)
+                except FeedbackError as error:
+                    # The database may be back before the lease is over.
+                    log.warning("%s: no beat: %s", attempt.run.id, error)
+            if body is not None:
+                body.cancel()
+
+        heart = asyncio.create_task(beat())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if why and body is not None:
+                body.uncancel()
+                raise why[0] from None
+            raise
+        finally:
+            heart.cancel()
+            await asyncio.wait([heart])
+
+    @asynccontextmanager
+    async def _stage(self, attempt: Attempt, name: str) -> AsyncIterator[None]:
+        """Notes in the row which stage the run is in and how long it took."""
+        if attempt.stop.is_set():
+            raise Stopped()
+        attempt.run = await _thread(lambda: self.runs.beat(attempt.run, stage=name, progress=0.0))
+        if attempt.run.cancel_requested:
+            raise Cancelled()
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            attempt.seconds[name] = round(attempt.seconds.get(name, 0.0) + time.monotonic() - started, 2)
+        attempt.run = await _thread(lambda: self.runs.beat(attempt.run, seconds=attempt.seconds))
+
+    async def _gather(self, attempt: Attempt) -> None:
+        """Turn the opinions so far into examples, once: a repeated attempt finds them there."""
+        if not attempt.work.gathered():
+            await self._gather_now(attempt)
+        count = len(await _thread(attempt.work.examples))
+        if count < gathering.FEWEST:
+            raise Failed(f"only {count} examples came out of the votes, {gathering.FEWEST} are needed")
+
+    async def _gather_now(self, attempt: Attempt) -> None:
+        async with self._stage(attempt, "gather"):
+            mark = await _thread(self.store.newest)
+            attempt.run = await _thread(lambda: self.runs.beat(attempt.run, mark=mark))
+            live = await _thread(self.registry.live)
+            built = await gathering.gather(
+                self.store, self.engine, live, self.settings, self._progress(attempt)
+            )
+            recipe = recipes.choose(
+                base=self.base,
+                parameters=recipes.parameters_of(Path(self.base)),
+                examples=len(built.training),
+                device=recipes.device(),
+            )
+            await _thread(attempt.work.write, built, recipe)
+            attempt.run = await _thread(lambda: self.runs.beat(attempt.run, counts=built.counts))
+
+    async def _train(self, attempt: Attempt) -> None:
+        """Run the trainer beside us and watch it."""
+        if attempt.work.trained():
+            return
+        async with self._stage(attempt, "train"):
+            note = self._progress(attempt)
+            training = launcher.launch(self.settings.location, attempt.work.folder)
+            try:
+                while (code := training.poll()) is None:
+                    await asyncio.sleep(_POLL_SECONDS)
+                    seen = training.progress() or {}
+                    if seen.get("steps"):
+                        await note(seen["step"] / seen["steps"])
+            finally:
+                await _thread(training.stop)
+        if code == 2:
+            raise Failed(attempt.work.error() or "the trainer refused its input")
+        if code != 0:
+            raise TrainingError(attempt.work.error() or f"the trainer ended with status {code}")
+        if not attempt.work.trained():
+            raise TrainingError("the trainer ended without leaving its metrics")
+
+    def _progress(self, attempt: Attempt) -> Callable[[float], Any]:
+        """A function that notes progress (0 to 1) in the row, at most once a second."""
+        last = [0.0]
+
+        async def note(share: float) -> None:
+            if time.monotonic() - last[0] >= 1:
+                last[0] = time.monotonic()
+                seen = await _thread(lambda: self.runs.beat(attempt.run, progress=round(share, 3)))
+                if seen.cancel_requested:
+                    raise Cancelled()
+
+        return note
+
+    async def _publish(self, attempt: Attempt) -> Adapter:
+        """Verify what the trainer left and enter it as a candidate: files first, then the row."""
+        async with self._stage(attempt, "publish"):
+            return await _thread(self._publish_now, attempt)
+
+    def _publish_now(self, attempt: Attempt) -> Adapter:
+        base_hash = adapters.base_hash(self.base)
+        staged, recipe = attempt.work.adapter, attempt.work.recipe()
+        facts = adapters.inspect(staged, base=self.base, base_hash=base_hash)
+        manifest = attempt.work.manifest(attempt.run, base_hash)
+        name, path = adapters.publish(staged, self.registry.folder, manifest, adapters.model_card(manifest))
+        adapter = Adapter(
+            name=name,
+            path=path,
+            base=self.base,
+            base_hash=base_hash,
+            run_id=attempt.run.id,
+            rank=recipe.rank,
+            created_at=datetime.now(UTC),
+            manifest=manifest | {"facts": facts.as_dict()},
+        )
+        return self.registry.add(adapter, lambda connection: self.runs.fence(connection, attempt.run))
+
+    async def _decide(self, attempt: Attempt, adapter: Adapter) -> str:
+        """Evaluate the candidate beside the live adapter; with `promotion.mode=auto`, promote what passed."""
+        async with self._stage(attempt, "evaluate"):
+            attempt.run = await _thread(lambda: self.runs.beat(attempt.run, adapter=adapter.name))
+            live = await _thread(self.registry.live)
+            if live is not None and live.name == adapter.name:
+                # An attempt before this one promoted it and came no further, or the votes said nothing new.
+                return "it is live already"
+            found = await self.evaluate(adapter, live)
+        reason = "; ".join(found.reasons)
+        if found.outcome == "passed" and self.auto_promote:
+            await _thread(self._promote, attempt, adapter.name, reason)
+            return f"passed and promoted: {reason}"
+        return f"{found.outcome.replace('_', ' ')}: {reason}"
+
+    async def evaluate(self, adapter: Adapter, against: Adapter | None) -> Evaluation:
+        """Measure an adapter beside another one (None: the base) on the engine, and keep what was found."""
+        work = Workspace(self.home / "runs" / str(adapter.run_id))
+        if not work.gathered():
+            raise Refused(f"{adapter.name} can't be evaluated: its run's directory {work.folder} is gone")
+        found = await evaluation.evaluate(
+            self.engine,
+            adapter,
+            against,
+            held_out=work.held_out(),
+            parity=work.parity(),
+            system=[{"role": "system", "content": self.system_prompt}] if self.system_prompt else (),
+        )
+        await _thread(self.registry.record, found)
+        return found
+
+    def _promote(self, attempt: Attempt, name: str, reason: str) -> None:
+        def fence(connection: Connection) -> None:
+            self.runs.fence(connection, attempt.run)
+
+        self.registry.promote(name, actor="gate", reason=reason, fence=fence)
+
+
+async def _thread(act: Callable[..., R], *given: Any) -> R:
+    """Run blocking work beside the event loop; its end is waited for even if we are cancelled meanwhile."""
+    work = asyncio.ensure_future(asyncio.to_thread(act, *given))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

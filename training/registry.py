@@ -1,0 +1,209 @@
+"""Adapters and who is live. Promotion is a row: `live()` is the newest one, rollback is another row.
+
+Files are published by `adapters.py` before the row is written, and never changed after. Knows no server:
+whoever answers asks `live()` and has that adapter loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from feedback.database import Database
+from training import adapters as files
+from training.records import Adapter, Check, Evaluation, NotFound, Promotion, Refused
+from training.schema import adapters, evaluations, promotions
+
+Fence = Callable[[Connection], None]
+BASE = "base"
+"""The name under which people speak of the bare base model in promote and rollback."""
+
+
+class Registry:
+    """The adapters of one home. Safe to share between threads and processes."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self.folder = folder
+
+    def add(self, adapter: Adapter, fence: Fence | None = None) -> Adapter:
+        """Enter a published adapter as a candidate; entering the same one again changes nothing.
+
+        `fence` runs in the same transaction and may raise, so that only the holder of a run publishes.
+        """
+        values = {field.name: getattr(adapter, field.name) for field in fields(adapter)}
+        values["path"] = str(adapter.path)
+        try:
+            with self._database.write() as connection:
+                if fence is not None:
+                    fence(connection)
+                connection.execute(insert(adapters).values(values))
+        except IntegrityError:
+            # A run that was killed between row and end comes by again; the same content has the same name.
+            return self.get(adapter.name)
+        return adapter
+
+    def get(self, name: str) -> Adapter:
+        """One adapter. Raises `NotFound`."""
+        with self._database.read() as connection:
+            row = connection.execute(select(adapters).where(adapters.c.name == name)).first()
+        if row is None:
+            raise NotFound(f"there is no adapter {name}")
+        return _adapter(row)
+
+    def all(self) -> list[Adapter]:
+        """Every adapter, the newest first."""
+        query = select(adapters).order_by(adapters.c.created_at.desc(), adapters.c.name)
+        with self._database.read() as connection:
+            return [_adapter(row) for row in connection.execute(query)]
+
+    def live(self) -> Adapter | None:
+        """The adapter that answers now; None is the bare base model."""
+        query = (
+            select(adapters)
+            .select_from(promotions.outerjoin(adapters, adapters.c.name == promotions.c.adapter))
+            .order_by(promotions.c.id.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None or row.name is None else _adapter(row)
+
+    def history(self, limit: int = 100) -> list[Promotion]:
+        """The audit of promotions and rollbacks, the newest first."""
+        query = select(promotions).order_by(promotions.c.id.desc()).limit(limit)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [Promotion(**row._mapping) for row in rows]
+
+    def promote(self, name: str, *, actor: str, reason: str, fence: Fence | None = None) -> Promotion:
+        """Make an adapter live from the next turn on. `base` takes every adapter away.
+
+        Raises `NotFound`, and `Refused` if it is retired, its files are not what they were when it was
+        published, or its newest evaluation did not pass. `fence` as in `add`.
+        """
+        _require(reason)
+        if name == BASE:
+            return self._write(None, "promote", actor, reason, fence)
+        adapter = self.get(name)
+        self._check_servable(adapter)
+        evaluation = self.evaluation(name)
+        if evaluation is None:
+            raise Refused(f"{name} has not been evaluated; run `apprentice evaluate {name}` first")
+        if evaluation.outcome != "passed":
+            failed = [check for check in evaluation.checks if check.passed is not True]
+            why = f"{failed[0].name}: {failed[0].detail}" if failed else evaluation.outcome
+            raise Refused(f"{name} did not pass the gate ({why})")
+        return self._write(name, "promote", actor, reason, fence)
+
+    def rollback(self, *, actor: str, reason: str) -> Promotion:
+        """Go back to what was live before what is live now. Raises `Refused` at the very beginning."""
+        _require(reason)
+        _now, *before = reversed(lineage(self.history(limit=10_000)))
+        for earlier in before:
+            if earlier is None:
+                return self._write(None, "rollback", actor, reason)
+            adapter = self.get(earlier)
+            if not adapter.retired:
+                self._check_servable(adapter)
+                return self._write(earlier, "rollback", actor, reason)
+        raise Refused("the bare base model is live; there is nothing to go back to")
+
+    def _check_servable(self, adapter: Adapter) -> None:
+        if adapter.retired:
+            raise Refused(f"{adapter.name} is retired")
+        files.verify(adapter.path)
+
+    def _write(
+        self,
+        name: str | None,
+        action: Literal["promote", "rollback"],
+        actor: str,
+        reason: str,
+        fence: Fence | None = None,
+    ) -> Promotion:
+        values = {
+            "adapter": name,
+            "action": action,
+            "actor": actor,
+            "reason": reason.strip(),
+            "at": datetime.now(UTC),
+        }
+        # Asked again under a lock on the row: it must not be retired while it becomes live.
+        retired = select(adapters.c.retired).where(adapters.c.name == name).with_for_update()
+        with self._database.write() as connection:
+            if fence is not None:
+                fence(connection)
+            if name is not None and connection.execute(retired).scalar():
+                raise Refused(f"{name} is retired")
+            key = connection.execute(insert(promotions).values(values)).inserted_primary_key
+        return Promotion(id=int(key[0]) if key else 0, **values)  # type: ignore[arg-type]
+
+    def retire(self, name: str) -> Adapter:
+        """Take an adapter out of what may be promoted. Raises `NotFound`, `Refused` while it is live."""
+        newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
+        with self._database.write() as connection:
+            connection.execute(update(adapters).where(adapters.c.name == name).values(retired=True))
+            if connection.execute(newest).scalar() == name:
+                raise Refused(f"{name} is live; promote another one or roll back first")
+        return self.get(name)
+
+    def record(self, evaluation: Evaluation) -> Evaluation:
+        """Keep what was found out about an adapter; the newest evaluation counts."""
+        values = {
+            "adapter": evaluation.adapter,
+            "against": evaluation.against,
+            "outcome": evaluation.outcome,
+            "checks": [
+                {"name": check.name, "passed": check.passed, "detail": check.detail}
+                for check in evaluation.checks
+            ],
+            "figures": dict(evaluation.figures),
+            "created_at": evaluation.created_at,
+        }
+        with self._database.write() as connection:
+            connection.execute(insert(evaluations).values(values))
+        return evaluation
+
+    def evaluation(self, name: str) -> Evaluation | None:
+        """The newest evaluation of an adapter."""
+        query = select(evaluations).where(evaluations.c.adapter == name).order_by(evaluations.c.id.desc())
+        with self._database.read() as connection:
+            row = connection.execute(query.limit(1)).first()
+        if row is None:
+            return None
+        checks = tuple(Check(**check) for check in row.checks)
+        return Evaluation(row.adapter, row.against, row.outcome, checks, row.figures, row.created_at)
+
+
+def lineage(history: Sequence[Promotion]) -> list[str | None]:
+    """What was live and was not taken back since, the oldest first; the last one is live now. Pure.
+
+    `history` stands the newest first. A row that a rollback made is undone together with the promotion that
+    it answered: rolling back twice goes two versions back, and does not swing between the last two.
+    """
+    stood: list[str | None] = [None]
+    for row in reversed(history):
+        if row.action == "rollback" and row.adapter in stood:
+            while stood[-1] != row.adapter:
+                stood.pop()
+        elif stood[-1] != row.adapter:
+            stood.append(row.adapter)
+    return stood
+
+
+def _require(reason: str) -> None:
+    if not reason.strip():
+        raise Refused("a promotion or rollback needs a reason in words")
+
+
+def _adapter(row: Row[Any]) -> Adapter:
+    found = row._mapping
+    values = {field.name: found[field.name] for field in fields(Adapter)}
+    return Adapter(**values | {"path": Path(values["path"])})

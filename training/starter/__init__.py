@@ -1,0 +1,19 @@
+"""The embedded model of the invented shop Northlight Outfitters, and customers' questions to go with it.
+
+Owns the shipped files and their place. Importing this loads no model and no heavy library;
+it knows no engine, no database and no feedback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.starter.asking import questions
+from training.starter.corpus import SYSTEM_PROMPT
+
+__all__ = ["SYSTEM_PROMPT", "path", "questions"]
+
+
+def path() -> Path:
+    """The folder of the shipped model, in the format of `transformers`."""
+    return Path(__file__).parent / "model"
