@@ -191,7 +191,7 @@ class Accounts:
         An older link stops working: only the newest terminal can claim the home.
         """
         with self._database.write() as connection:
-            if _admins(connection):
+            if _admins(connection, with_password=True):
                 return None
             connection.execute(delete(credentials).where(credentials.c.kind == "link"))
         return self._issue("link", None, timedelta(days=7))
@@ -199,13 +199,19 @@ class Accounts:
     def link_is_good(self, token: str) -> bool:
         """Whether the one-time link may still make the first admin."""
         with self._database.read() as connection:
-            return not _admins(connection) and self._credential(connection, "link", token) is not None
+            return (
+                not _admins(connection, with_password=True)
+                and self._credential(connection, "link", token) is not None
+            )
 
     def make_first_admin(self, token: str, name: str, password: str) -> Account:
         """Spend the one-time link. Raises `AccountError` if it was spent or is not the newest."""
         account, values = self._new(name, "admin", password)
         with _one_of_a_name(name), self._database.write() as connection:
-            good = not _admins(connection) and self._credential(connection, "link", token) is not None
+            good = (
+                not _admins(connection, with_password=True)
+                and self._credential(connection, "link", token) is not None
+            )
             # Of two who come at once, only the one that deletes the link has it.
             spent = delete(credentials).where(credentials.c.digest == _digest(token))
             if not good or connection.execute(spent).rowcount != 1:
@@ -266,9 +272,12 @@ def _one_of_a_name(name: str) -> Iterator[None]:
         raise AccountError(f"there is an account named {name} already") from None
 
 
-def _admins(connection: Connection) -> int:
+def _admins(connection: Connection, with_password: bool = False) -> int:
+    """How many admins there are; with `with_password`, only those who can sign in at the page."""
     query = select(func.count()).select_from(accounts)
     query = query.where(accounts.c.role == "admin", accounts.c.disabled.is_(False))
+    if with_password:
+        query = query.where(accounts.c.password.is_not(None))
     return int(connection.execute(query).scalar() or 0)
 
 

@@ -27,6 +27,8 @@ from training.records import NotFound as NoAdapter
 from training.registry import Registry
 
 log = logging.getLogger(__name__)
+_CUTS = 8
+"""How many exchanges more than this turn's prompt the one before it may have held, to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +145,24 @@ class Chat:
         room = max(1, min(self._max_tokens, length // 4))
         if sampling.get("tools") or prompts.most_tokens(messages) + room <= length:
             return messages, {**sampling, "max_tokens": room}
-        while True:
-            used = len(await self._engines.tokenize(messages))
-            if used + room <= length:
-                return messages, {**sampling, "max_tokens": room}
-            fewer = prompts.shorter(messages)
-            if fewer is None:
-                # Too long a question is refused by the engine, in words.
-                return messages, {**sampling, "max_tokens": max(1, min(room, length - used))}
-            messages = fewer
+        messages, used = await self._longest(messages, length - room)
+        # Too long a question is refused by the engine, in words.
+        return messages, {**sampling, "max_tokens": max(1, min(room, length - used))}
+
+    async def _longest(self, messages: list[Message], most: int) -> tuple[list[Message], int]:
+        """The dialogue and its tokens, without as many old exchanges as it takes to be at most so long."""
+        used = len(await self._engines.tokenize(messages))
+        versions = prompts.shorter(messages) if used > most else []
+        if not versions:
+            return messages, used
+        low, high = 0, len(versions) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if len(await self._engines.tokenize(versions[middle])) <= most:
+                high = middle
+            else:
+                low = middle + 1
+        return versions[low], len(await self._engines.tokenize(versions[low]))
 
     def _store_pending(
         self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any], adapter: AdapterRef | None
@@ -178,12 +189,11 @@ class Chat:
             return sibling.conversation_id, sibling.parent_id
         said = [message for message in ask.messages if message.get("role") != "system"]
         sent = sum(message.get("role") != "system" for message in messages)
-        earlier: list[Message] | None = said[:-1]
-        # Where a long dialogue was cut for this turn, it may have been cut for the turn before as well.
-        while earlier is not None and len(earlier) + 1 >= sent:
+        # Where a long dialogue was cut for this turn, it was cut for the turn before, at most a little later.
+        cut = [earlier for earlier in prompts.shorter(said[:-1]) if len(earlier) + 1 >= sent]
+        for earlier in (said[:-1], *cut[: -_CUTS - 1 : -1]):
             if before := self.store.answered_before(person, earlier):
                 return before.conversation_id, before.id
-            earlier = prompts.shorter(earlier)
         return self.store.start_conversation(person, prompts.first_question(ask.messages)).id, None
 
     async def stream(self, begun: Begun) -> AsyncGenerator[dict[str, Any], None]:

@@ -41,16 +41,14 @@ def most_tokens(messages: Sequence[Message]) -> int:
     return sum(len(text.encode(errors="replace")) + 16 for text in said)
 
 
-def shorter(messages: Sequence[Message]) -> list[Message] | None:
-    """The same prompt without its oldest exchange; None when only the last question is left.
+def shorter(messages: Sequence[Message]) -> list[list[Message]]:
+    """The same prompt without its oldest exchange, without its two oldest … down to the last question.
 
     A dialogue is cut before a user's message, so that it never opens with an answer to nothing.
     """
     start = 1 if messages and messages[0].get("role") == "system" else 0
-    for index in range(start + 1, len(messages)):
-        if messages[index].get("role") == "user":
-            return [*messages[:start], *messages[index:]]
-    return None
+    cuts = [index for index in range(start + 1, len(messages)) if messages[index].get("role") == "user"]
+    return [[*messages[:start], *messages[index:]] for index in cuts]
 
 
 def branch(turns: Mapping[str, Turn], leaf: str | None) -> list[Turn]:

@@ -23,6 +23,8 @@ class Plain(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
         try:
             json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:

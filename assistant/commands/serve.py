@@ -6,6 +6,7 @@ Starts processes and says where to go. What the processes do is put together in 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import time
@@ -130,6 +131,8 @@ def web(host: Host = "127.0.0.1", port: Port = 7860, home: Home = None, model: M
 
     settings = settings_of(home, model=model)
     house = app.open_house(settings)
+    # uvicorn ends itself by the signal that ended it; as an exit it lets the `finally` below do its work.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     write_json(settings.home / "run" / "web.json", {"url": _reachable(host, port), "pid": os.getpid()})
     try:
         # A stream that is open when we are asked to end gets five seconds, then it is stored as stopped.

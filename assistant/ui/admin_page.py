@@ -172,7 +172,7 @@ def _html(name: str, **options: Any) -> Any:
 
 def _sections() -> dict[str, Any]:
     top = _html("admin-top")
-    overview = _html("overview", js_on_load=theme.script("bus"))
+    overview = _html("overview", js_on_load=theme.script("bus", "admin"))
     _html("runs-head", value=views.heading("Runs", ("run_train", "Train now", True)))
     runs = _html("runs")
     levers = (("adapter_rollback", "Roll back…", False), ("adapter_base", "Back to base…", False))

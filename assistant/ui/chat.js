@@ -1,7 +1,7 @@
 // What only the browser can do on the chat page: keep the newest words in sight, keep the address in step with
 // the conversation, keys, and the drawer of conversations on a narrow screen. Runs after bus.js, in its scope.
 const find = (id) => document.getElementById(id);
-const visible = (node) => Boolean(node && node.offsetParent !== null);
+const visible = (node) => Boolean(node?.checkVisibility());
 const narrow = matchMedia("(max-width: 800px)");
 
 // -- the conversation scrolls by itself, and stays at its end while the reader is there

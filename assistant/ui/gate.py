@@ -68,10 +68,12 @@ class Gate:
         self._role = role
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            # There is none behind it.
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
-            # There is no websocket behind it, and a lifespan has no session.
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         connection = HTTPConnection(scope)
         account = await to_thread.run_sync(account_of, connection, self._accounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,10 +55,9 @@ def test_the_houses_system_prompt_comes_first_unless_the_dialogue_brings_its_own
 
 def test_the_oldest_exchange_goes_first_and_the_system_prompt_stays() -> None:
     messages = [said(*one) for one in (("system", "s"), ("user", "1"), ("assistant", "a"), ("user", "2"))]
-    assert prompt.shorter(messages) == [messages[0], messages[3]]
-    assert prompt.shorter(messages[1:]) == [messages[3]]
-    assert prompt.shorter([messages[0], messages[3]]) is None
-    assert prompt.shorter([]) is None
+    assert prompt.shorter(messages) == [[messages[0], messages[3]]]
+    assert prompt.shorter(messages[1:]) == [[messages[3]]]
+    assert prompt.shorter([messages[0], messages[3]]) == prompt.shorter([]) == []
 
 
 @given(roles, st.booleans())
@@ -66,15 +66,14 @@ def test_however_short_it_gets_it_opens_with_a_question_and_ends_as_it_did(
 ) -> None:
     messages = [said(role, str(number)) for number, role in enumerate(["user", *between, "user"])]
     whole = [said("system", "s"), *messages] if system else messages
-    current = whole
-    while (fewer := prompt.shorter(current)) is not None:
-        assert len(fewer) < len(current)
-        assert fewer[system]["role"] == "user"
-        assert fewer[-1] == messages[-1]
-        assert fewer[system:] == messages[-len(fewer[system:]) :]
-        assert not system or fewer[0] == whole[0]
-        current = fewer
-    assert len(current) == 1 + system
+    versions = [whole, *prompt.shorter(whole)]
+    for longer, shorter in pairwise(versions):
+        assert len(shorter) < len(longer)
+        assert shorter[system]["role"] == "user"
+        assert shorter[system:] == messages[-len(shorter[system:]) :]
+        assert not system or shorter[0] == whole[0]
+        assert prompt.shorter(shorter) == versions[versions.index(shorter) + 1 :]
+    assert len(versions[-1]) == 1 + system, "only the last question is left"
 
 
 @given(st.text(), st.sampled_from(["user", "assistant"]))

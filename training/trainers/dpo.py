@@ -27,7 +27,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     """
     recipe = job.recipe
     with progress.part("load"):
-        base, tokenizer = model.load(recipe)
+        base, tokenizer = model.load(recipe, job.examples)
     with progress.part("reference"):
         trainer = _trainer(job, progress, base, tokenizer)
         facts = _arrange(trainer, job)

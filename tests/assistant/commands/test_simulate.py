@@ -224,3 +224,24 @@ def test_a_bad_line_of_the_prompts_is_exit_2(serve: Any, home: Path, tmp_path: P
 )
 def test_what_the_options_themselves_refuse_is_exit_2(home: Path, given: list[object]) -> None:
     assert run(*given, "--home", home).exit_code == 2
+
+
+def test_people_and_an_admin_get_accounts_in_the_home(home: Path) -> None:
+    from assistant import app, settings
+    from training import questions
+
+    prompts = questions.as_prompts([f"Question number {n}" for n in range(40)])
+    plan = simulate.make_plan([f"{RATERS}:coin@0.7", f"{RATERS}:liar@0.3"], 3, prompts, 8, seed=2)
+    keys = simulate._keys(settings.read(), plan)
+    house = app.open_house(settings.read())
+    try:
+        found = {name: house.accounts.by_key(key) for name, key in keys.items()}
+    finally:
+        house.close()
+    assert {name: account and account.role for name, account in found.items()} == {
+        "sim-2-1": "user",
+        "sim-2-2": "user",
+        "sim-2-3": "user",
+        "sim-admin": "admin",
+    }
+    assert [person.rater.name.rpartition(":")[2] for person in plan.people] == ["coin", "coin", "liar"]

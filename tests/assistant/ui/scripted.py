@@ -6,7 +6,7 @@ Nothing here knows gradio: requests and events are plain values, since handlers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from typing import Any
 
 from assistant.accounts import Accounts
 from assistant.chat import Chat
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, EngineUnavailable
 from feedback.database import Database
 from feedback.store import Store
 from training.registry import Registry
@@ -49,8 +49,6 @@ class ScriptedEngines:
 
     async def context_length(self) -> int:
         if self.unready:
-            from assistant.errors import EngineUnavailable
-
             raise EngineUnavailable(self.unready)
         return 100_000
 
@@ -122,3 +120,12 @@ def request(name: str | None = "uwe", **query: str) -> Any:
 def event(**data: Any) -> Any:
     """What a handler sees of an event that the browser sent."""
     return SimpleNamespace(_data=data)
+
+
+async def until(happens: Callable[[], object]) -> None:
+    """Wait for something that happens in another task, at most three seconds."""
+    for _ in range(300):
+        if happens():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never happened")

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from assistant.accounts import AccountError
+from assistant.errors import EngineInterrupted
 from assistant.ui.chat_events import ChatEvents, said
 from assistant.ui.page import Doorman, Page, Parts
 from assistant.ui.streams import Streams
 from feedback.records import NotFound, Turn
-from tests.assistant.ui.scripted import House, event, request
+from tests.assistant.ui.scripted import House, event, request, until
 
 
 @pytest.fixture
@@ -90,9 +91,8 @@ async def test_a_new_chat_forgets_the_old_one(house: House, events: ChatEvents) 
 
 async def test_an_answer_streams_and_is_stored(house: House, events: ChatEvents) -> None:
     house.engines.pause = 0.02
-    page, pictures = Page(), []
-    async for parts in events.ask(page, "How long?", request()):
-        pictures.append(parts)
+    page = Page()
+    pictures = [parts async for parts in events.ask(page, "How long?", request())]
     assert "How long?" in pictures[0]["now"]
     assert pictures[0]["box"] == ""
     assert is_visible(pictures[0]["stop"])
@@ -159,7 +159,9 @@ async def test_nobody_asks_in_a_foreign_conversation(house: House, events: ChatE
 # -- siblings and branches -----------------------------------------------------------------------------
 
 
-async def test_answering_again_keeps_the_older_answer_to_page_back_to(house: House, events: ChatEvents) -> None:
+async def test_answering_again_keeps_the_older_answer_to_page_back_to(
+    house: House, events: ChatEvents
+) -> None:
     page = Page()
     await last(events.ask(page, "How long?", request()))
     house.engines.answer = "Four."
@@ -175,7 +177,9 @@ async def test_answering_again_keeps_the_older_answer_to_page_back_to(house: Hou
     assert page.leaf == first.id
 
 
-async def test_an_edit_is_a_branch_and_the_older_one_comes_back_whole(house: House, events: ChatEvents) -> None:
+async def test_an_edit_is_a_branch_and_the_older_one_comes_back_whole(
+    house: House, events: ChatEvents
+) -> None:
     page = Page()
     await last(events.ask(page, "one", request()))
     first = page.leaf
@@ -206,16 +210,9 @@ async def test_an_edit_can_be_left(house: House, events: ChatEvents) -> None:
 
 
 async def follow(pictures: AsyncIterator[Parts], into: list[Parts]) -> None:
+    # One by one: the test looks at them while they come.
     async for parts in pictures:
-        into.append(parts)
-
-
-async def until(happens: Any) -> None:
-    for _ in range(300):
-        if happens():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
+        into += [parts]
 
 
 async def test_stopping_keeps_what_was_said_and_frees_the_composer(house: House, events: ChatEvents) -> None:
@@ -267,7 +264,9 @@ async def test_one_question_at_a_time(house: House, events: ChatEvents) -> None:
     assert len(turns(house, page)) == 1
 
 
-async def test_another_chat_can_be_opened_while_an_answer_is_written(house: House, events: ChatEvents) -> None:
+async def test_another_chat_can_be_opened_while_an_answer_is_written(
+    house: House, events: ChatEvents
+) -> None:
     house.engines.holds_after = 1
     page, pictures = Page(), list[Parts]()
     task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
@@ -367,9 +366,9 @@ async def test_an_edit_that_fails_stays_an_edit(house: House, events: ChatEvents
     assert "one" in seen["past"]
 
 
-async def test_an_answer_that_breaks_off_says_so_and_can_be_tried_again(house: House, events: ChatEvents) -> None:
-    from assistant.errors import EngineInterrupted
-
+async def test_an_answer_that_breaks_off_says_so_and_can_be_tried_again(
+    house: House, events: ChatEvents
+) -> None:
     house.engines.breaks, house.engines.breaks_after = EngineInterrupted("the engine went away"), 2
     page = Page()
     seen = await last(events.ask(page, "How long?", request()))

@@ -55,7 +55,9 @@ def test_over_https_the_cookie_stays_there(people: House) -> None:
     assert "Secure" in sign_in(client(people, "https")).headers["set-cookie"]
 
 
-@pytest.mark.parametrize(("name", "password"), [("mia", "wrong"), ("nobody", PASSWORD), ("", ""), ("uwe", "")])
+@pytest.mark.parametrize(
+    ("name", "password"), [("mia", "wrong"), ("nobody", PASSWORD), ("", ""), ("uwe", "")]
+)
 def test_anything_else_does_not(people: House, name: str, password: str) -> None:
     answer = sign_in(client(people), name, password)
     assert answer.status_code == 401
@@ -222,7 +224,9 @@ def test_a_wrong_link_makes_nobody(fresh: House, token: str) -> None:
         ({"name": "no spaces"}, "A name has 1 to 60 letters"),
     ],
 )
-def test_a_wrong_form_says_why_and_the_link_stays_good(fresh: House, fields: dict[str, str], said: str) -> None:
+def test_a_wrong_form_says_why_and_the_link_stays_good(
+    fresh: House, fields: dict[str, str], said: str
+) -> None:
     http, token = client(fresh), fresh.accounts.first_link()
     answer = set_up(http, token, **fields)
     assert answer.status_code == 400

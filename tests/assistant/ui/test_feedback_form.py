@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from assistant.ui.chat_events import ChatEvents
@@ -11,7 +13,7 @@ from assistant.ui.page import Doorman, Page
 from assistant.ui.streams import Streams
 from feedback.records import NotFound
 from feedback.store import MOST_REASONS, Verdict
-from tests.assistant.ui.scripted import House, event, request
+from tests.assistant.ui.scripted import House, event, request, until
 
 
 class Setting:
@@ -163,13 +165,10 @@ async def test_nobody_judges_for_others(at: Setting) -> None:
 
 
 async def test_while_an_answer_is_written_the_others_can_be_judged(at: Setting) -> None:
-    import asyncio
-
     first = at.turn
     at.house.engines.holds_after = 1
     task = asyncio.create_task(at.ask())
-    while not at.events.busy(at.page):
-        await asyncio.sleep(0.01)
+    await until(lambda: at.events.busy(at.page))
     parts = await at.form.rate(at.page, request(), event(turn=first, thumb="up"))
     assert parts["past"].count("<article") == 1
     at.house.engines.go.set()

@@ -30,7 +30,9 @@ def test_tags_are_shown_and_not_obeyed(text: str) -> None:
     assert "&lt;" in html
 
 
-@pytest.mark.parametrize("target", ["javascript:alert(1)", "data:text/html,x", "/logout", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "target", ["javascript:alert(1)", "data:text/html,x", "/logout", "file:///etc/passwd"]
+)
 def test_links_lead_to_the_web_or_nowhere(target: str) -> None:
     assert "<a" not in render(f"[click]({target})")
     assert "<a" not in render(f"<{target}>")
@@ -58,7 +60,7 @@ def test_code_is_kept_to_the_letter() -> None:
 
 
 def test_a_language_can_not_break_out_of_its_place() -> None:
-    assert '<span>text</span>' in render('```"><b>\nx\n```')
+    assert "<span>text</span>" in render('```"><b>\nx\n```')
 
 
 def test_tables_lists_and_line_breaks() -> None:

@@ -11,7 +11,7 @@ import pytest
 from assistant.accounts import AccountError
 from assistant.errors import AssistantError
 from assistant.ui.page import Doorman, Page, Parts, Wire, spoken
-from tests.assistant.ui.scripted import House, request
+from tests.assistant.ui.scripted import House, request, until
 
 
 @pytest.mark.parametrize("name", [None, "", "nobody"])
@@ -38,8 +38,7 @@ async def test_a_page_waits_for_those_who_draw_for_what_it_showed_before() -> No
 
     async def follower(epoch: int) -> None:
         with page.following():
-            while page.epoch == epoch:
-                await asyncio.sleep(0.01)
+            await until(lambda: page.epoch != epoch)
             drawn.append("old")
 
     task = asyncio.create_task(follower(page.epoch))

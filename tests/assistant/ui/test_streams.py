@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from assistant.chat import Ask, Begun
 from assistant.errors import EngineInterrupted
 from assistant.ui.streams import Streams
-from tests.assistant.ui.scripted import House
+from tests.assistant.ui.scripted import House, until
 
 
 @pytest.fixture
@@ -18,9 +16,7 @@ def streams(house: House) -> Streams:
 
 
 async def begun(house: House, question: str = "How long?") -> Begun:
-    return await house.chat.begin(
-        Ask(house.accounts.get("uwe"), [{"role": "user", "content": question}])
-    )
+    return await house.chat.begin(Ask(house.accounts.get("uwe"), [{"role": "user", "content": question}]))
 
 
 async def test_followers_see_it_grow_to_its_end(house: House, streams: Streams) -> None:
@@ -45,8 +41,7 @@ async def test_pictures_are_few_however_fast_the_words_come(house: House, stream
 async def test_stopping_ends_it_on_the_engine_and_keeps_what_was_said(house: House, streams: Streams) -> None:
     house.engines.holds_after = 2
     running = streams.start(await begun(house))
-    while running.text != "Three to ":
-        await asyncio.sleep(0.01)
+    await until(lambda: running.text == "Three to ")
     assert house.engines.open == 1
     await streams.stop(running.turn_id)
     assert house.engines.open == 0
