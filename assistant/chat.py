@@ -117,7 +117,7 @@ class Chat:
                 found = (
                     live if live and live.name == name else await to_thread.run_sync(self._registry.get, name)
                 )
-                if found.retired and name != ask.model and found != live:
+                if found.retired and name != ask.model:
                     continue
                 adapter = AdapterRef(name, found.path)
                 await self._engines.ensure(adapter)
@@ -189,7 +189,7 @@ class Chat:
             return sibling.conversation_id, sibling.parent_id
         said = [message for message in ask.messages if message.get("role") != "system"]
         sent = sum(message.get("role") != "system" for message in messages)
-        # Where a long dialogue was cut for this turn, it was cut for the turn before, at most a little later.
+        # Where a long dialogue is cut for this turn, it may have been cut for the turn before, only less.
         cut = [earlier for earlier in prompts.shorter(said[:-1]) if len(earlier) + 1 >= sent]
         for earlier in (said[:-1], *cut[: -_CUTS - 1 : -1]):
             if before := self.store.answered_before(person, earlier):

@@ -31,7 +31,8 @@ ARROWS = {
 STOREYS = (
     {"records"},
     {"schema"},
-    {"gate", "pairs", "probes", "recipes", "screening", "vote_model"},
+    {"gate", "outcomes", "pairs", "probes", "questions", "raters", "recipes", "screening", "settling"}
+    | {"together", "vote_model"},
     {"adapters", "evaluation", "gathering", "launcher", "registry", "runs"},
     {"pipeline"},
     {"worker"},

@@ -67,22 +67,29 @@ def vote(person: httpx.Client, reply: httpx.Response, thumb: str | None, **more:
     assert person.post("/v1/feedback", json=body).status_code == 200
 
 
+def ended(house: Running) -> dict[str, Any] | None:
+    """The newest run, once it has ended."""
+    run = house.runs()[0] if house.runs() else None
+    return run if run and run["state"] not in ("queued", "running") else None
+
+
 def live(house: Running) -> str:
     return str(json.loads(house.command("status", "--json"))["live"])
 
 
 def test_the_first_start_makes_an_admin_and_a_page_answers(house: Running) -> None:
-    link = re.search(r"http\S+/setup\?token=\S+", (house.home / "up.log").read_text())
-    assert link
+    pattern = re.compile(r"http\S+/setup\?token=\S+")
+    link = wait_for(lambda: pattern.search((house.home / "up.log").read_text()), 20)
     with httpx.Client(base_url=house.url, follow_redirects=True) as browser:
         assert "password" in browser.get(link[0]).text
         form = {"token": link[0].split("token=")[1], "name": "first"}
-        form |= {"password": "correct horse", "password_again": "correct horse", "repeat": "correct horse"}
+        form |= {"password": "correct horse", "again": "correct horse"}
         browser.post("/setup", data=form, headers={"origin": house.url})
         page = browser.get("/")
     assert page.status_code == 200
     assert "gradio" in page.text
-    assert {"name": "first", "role": "admin"}.items() <= json.loads(house.command("user", "list", "--json"))[0].items()
+    account = json.loads(house.command("user", "list", "--json"))[0]
+    assert (account["name"], account["role"]) == ("first", "admin")
 
 
 def test_official_clients_speak_with_it(house: Running) -> None:
@@ -95,7 +102,11 @@ def test_official_clients_speak_with_it(house: Running) -> None:
     assert whole.usage
     assert whole.usage.completion_tokens > 0
     stream = client.chat.completions.create(
-        model="apprentice", messages=question, temperature=0, stream=True, stream_options={"include_usage": True}
+        model="apprentice",
+        messages=question,
+        temperature=0,
+        stream=True,
+        stream_options={"include_usage": True},
     )
     chunks = list(stream)
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
@@ -107,7 +118,11 @@ def test_official_clients_speak_with_it(house: Running) -> None:
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url=f"{house.url}/v1", api_key="sk-wrong").models.list()
     chain = ChatOpenAI(
-        base_url=f"{house.url}/v1", api_key=key, model="apprentice", temperature=0, stream_usage=True,
+        base_url=f"{house.url}/v1",
+        api_key=key,
+        model="apprentice",
+        temperature=0,
+        stream_usage=True,
         use_responses_api=False,
     )  # type: ignore[arg-type]
     answer = chain.invoke("How do I return a tent?")
@@ -134,7 +149,7 @@ def test_votes_become_an_adapter_that_answers(house: Running, people: list[httpx
     _vote_on(people, shy[:16])
     _vote_on(people, questions[: DUE + 4])
     began = time.monotonic()
-    run = wait_for(lambda: next((r for r in house.runs() if r["state"] not in ("queued", "running")), None), 300)
+    run = wait_for(lambda: ended(house), 300)
     assert run["state"] == "done", run
     assert run["due_by"].startswith("threshold"), run
     adapter = run["adapter"]
@@ -146,7 +161,9 @@ def test_votes_become_an_adapter_that_answers(house: Running, people: list[httpx
     with ThreadPoolExecutor(8) as pool:
         old = list(pool.map(lambda q: said(ask(people[0], q, seed=1, model="apprentice-base")), fresh))
         new = list(pool.map(lambda q: said(ask(people[0], q, seed=1)), fresh))
-    liked = [fmean(courteous(_asked(q), a) for q, a in zip(fresh, given, strict=True)) for given in (old, new)]
+    liked = [
+        fmean(courteous(_asked(q), a) for q, a in zip(fresh, given, strict=True)) for given in (old, new)
+    ]
     print(f"liked by the rater: {liked[0]:.2f} before, {liked[1]:.2f} after")
     assert liked[1] > liked[0] + 0.1
 
@@ -170,7 +187,9 @@ def _vote_on(people: list[httpx.Client], questions: list[str]) -> None:
         list(pool.map(one, enumerate(questions)))
 
 
-def test_flips_under_streams_disturb_nobody(house: Running, people: list[httpx.Client], admin: httpx.Client) -> None:
+def test_flips_under_streams_disturb_nobody(
+    house: Running, people: list[httpx.Client], admin: httpx.Client
+) -> None:
     """50 promotions and rollbacks under 20 streams: every answer is whole and from exactly one adapter."""
     adapter = live(house)
     questions = starter.questions(20, 9)
@@ -199,7 +218,9 @@ def test_flips_under_streams_disturb_nobody(house: Running, people: list[httpx.C
     by = {name: sum(1 for answer in answers if answer["by"] == name) for name in ("base", adapter)}
     assert min(by.values()) >= 20, by
     assert len(answers) == sum(by.values())
-    gaps = asyncio.run(_whose(house.home, adapter, [answer for answer in answers if answer["tokens"] > 8][:80]))
+    gaps = asyncio.run(
+        _whose(house.home, adapter, [answer for answer in answers if answer["tokens"] > 8][:80])
+    )
     print(f"{len(answers)} answers {by}; nats a token from the named adapter and from the other: {gaps}")
     assert all(named < other for named, other in gaps)
     admin.post(f"/v1/adapters/{adapter}/promote", json={"reason": "the end of the flips"})
@@ -250,7 +271,8 @@ def test_a_stopped_stream_is_kept_and_frees_the_engine(house: Running, people: l
     with people[0].stream("POST", "/v1/chat/completions", json=body) as reply:
         turn = reply.headers["x-request-id"]
         next(reply.iter_lines())
-    row = wait_for(lambda: next(iter(_rows(house, "select * from turns where id = ? and status != 'pending'", turn)), None), 20)
+    query = "select * from turns where id = ? and status != 'pending'"
+    row = wait_for(lambda: next(iter(_rows(house, query, turn)), None), 20)
     assert row["status"] in ("stopped", "complete")
 
 
@@ -299,7 +321,7 @@ def test_killed_trainer_and_worker_leave_a_run_that_ends_well(house: Running) ->
     assert house.pids("training.trainers") != trainer
     house.kill("assistant worker")
     wait_for(lambda: not set(house.pids("training.trainers")) & set(trainer), 10)
-    run = wait_for(lambda: next((r for r in house.runs() if r["state"] not in ("queued", "running")), None), 300)
+    run = wait_for(lambda: ended(house), 300)
     assert house.runs()[0]["state"] == "done", house.runs()[0]
     assert run["attempts"] <= 3
     folders = {folder.name for folder in (house.home / "adapters").iterdir()}

@@ -80,7 +80,10 @@ async def _measure(
     theirs, ours = await asyncio.gather(_probe(engine, live, prompts), _probe(engine, candidate, prompts))
     faults = [probes.fault(answers) for answers in ours]
     pairs = list(held_out)[:_MOST_PAIRS]
-    before = await _margins(engine, live, pairs)
+    # What counts is where an adapter moves the base model, which is what DPO calls the implicit reward
+    # (arXiv 2305.18290, equation 5): which side is likelier as such says more of its length than of its worth.
+    base = await _margins(engine, None, pairs)
+    before = base if live is None else await _margins(engine, live, pairs)
     after = await _margins(engine, candidate, pairs)
     return gate.Measured(
         probes=len(prompts),
@@ -88,8 +91,8 @@ async def _measure(
         live_bad_answers=sum(1 for answers in theirs if probes.fault(answers)),
         parity=await _parity(engine, candidate, parity),
         pairs=len(pairs),
-        preferred=sum(margin > 0 for margin in after),
-        preferred_by_live=sum(margin > 0 for margin in before),
+        preferred=_preferred(after, base),
+        preferred_by_live=_preferred(before, base),
         margin_gain=fmean(a - b for a, b in zip(after, before, strict=True)) if pairs else None,
         length_ratio=_length_ratio(ours, theirs),
     )
@@ -102,14 +105,21 @@ async def _probe(engine: Engine, adapter: str | None, prompts: Sequence[Any]) ->
 
 
 async def _margins(engine: Engine, adapter: str | None, pairs: Sequence[Example]) -> list[float]:
-    """Mean log-probability a token of the chosen side minus that of the rejected one."""
+    """Log-probability of the chosen side minus that of the rejected one, in nats."""
 
     async def margin(example: Example) -> float:
         chosen = await engine.logprobs(example.prompt, example.chosen, adapter)
         rejected = await engine.logprobs(example.prompt, example.rejected, adapter)
-        return fmean(chosen) - fmean(rejected)
+        return sum(chosen) - sum(rejected)
 
     return await together(margin, pairs, _AT_ONCE)
+
+
+def _preferred(margins: Sequence[float], base: Sequence[float]) -> float:
+    """In how many pairs the implicit reward is on the chosen side; where there is none, half a pair each."""
+    return sum(
+        0.5 if mine == other else float(mine > other) for mine, other in zip(margins, base, strict=True)
+    )
 
 
 async def _parity(engine: Engine, adapter: str, rows: Sequence[Mapping[str, Any]]) -> float | None:

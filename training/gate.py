@@ -24,6 +24,8 @@ class Thresholds:
     """Held-out examples below which nothing can be said."""
     longest_ratio: float = 2.0
     """How much longer than the live adapter's the candidate's answers to the probes may be."""
+    chance: float = 0.05
+    """How likely a coin may be to prefer so many chosen sides (one-sided exact binomial test)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,12 @@ class Measured:
     parity: float | None = None
     """Mean absolute difference of token log-probabilities, trainer against engine, in nats."""
     pairs: int = 0
-    preferred: int = 0
-    """Held-out examples whose chosen side the candidate finds likelier, by mean log-probability a token."""
-    preferred_by_live: int = 0
+    preferred: float = 0.0
+    """Held-out examples whose chosen side the candidate lifts, against the base, above the other side."""
+    preferred_by_live: float = 0.0
+    """The same by the live adapter. The bare base prefers neither: half a pair each."""
     margin_gain: float | None = None
-    """Mean growth of the margin between chosen and rejected, against the live adapter, in nats a token."""
+    """Mean growth of the margin between chosen and rejected, against the live adapter, in nats."""
     length_ratio: float | None = None
 
 
@@ -107,7 +110,19 @@ def _preference(found: Measured, thresholds: Thresholds) -> Check:
             f"only {found.pairs} held-out examples, {thresholds.fewest_pairs} are needed: more votes will do",
         )
     detail = (
-        f"prefers the chosen side in {found.preferred} of {found.pairs} held-out examples, "
-        f"the live one in {found.preferred_by_live}"
+        f"prefers the chosen side in {found.preferred:g} of {found.pairs} held-out examples, "
+        f"the live one in {found.preferred_by_live:g}"
     )
-    return Check("held-out preference", found.preferred > found.preferred_by_live, detail)
+    if found.preferred <= found.preferred_by_live:
+        return Check("held-out preference", False, detail)
+    coin = _coin(found.preferred, found.pairs)
+    if coin > thresholds.chance:
+        return Check("held-out preference", None, f"{detail}; a coin does as well with p = {coin:.2f}")
+    return Check("held-out preference", True, detail)
+
+
+def _coin(preferred: float, pairs: int) -> float:
+    """The probability that a coin prefers at least so many of the chosen sides."""
+    from scipy.stats import binom
+
+    return float(binom.sf(preferred - 1, pairs, 0.5))

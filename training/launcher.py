@@ -74,7 +74,8 @@ def launch(location: str, run_dir: Path, *, nice: int = 10, env: Mapping[str, st
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
     with (run_dir / "trainer.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "training.trainers", str(run_dir)],
+            # -P: modules come from where ours do, never from the folder that somebody started us in.
+            [sys.executable, "-P", "-m", "training.trainers", str(run_dir)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

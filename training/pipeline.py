@@ -217,9 +217,12 @@ class Pipeline:
 
     def _publish_now(self, attempt: Attempt) -> Adapter:
         base_hash = adapters.base_hash(self.base)
-        staged, recipe = attempt.work.adapter, attempt.work.recipe()
+        # One run trains at a time, so what lies there half published is left from one that was killed.
+        adapters.sweep(self.registry.folder)
+        staged = attempt.work.adapter
         facts = adapters.inspect(staged, base=self.base, base_hash=base_hash)
-        manifest = attempt.work.manifest(attempt.run, base_hash)
+        inspected = {"content_hash": facts.content_hash}
+        manifest = attempt.work.manifest(attempt.run, base_hash) | inspected
         name, path = adapters.publish(staged, self.registry.folder, manifest, adapters.model_card(manifest))
         adapter = Adapter(
             name=name,
@@ -227,7 +230,7 @@ class Pipeline:
             base=self.base,
             base_hash=base_hash,
             run_id=attempt.run.id,
-            rank=recipe.rank,
+            rank=facts.rank,
             created_at=datetime.now(UTC),
             manifest=manifest | {"facts": facts.as_dict()},
         )

@@ -105,6 +105,8 @@ class Recipe:
     learning_rate: float = 2e-4
     beta: float = 0.1
     label_smoothing: float = 0.0
+    sft_weight: float = 0.0
+    """Weight of the chosen answer's own likelihood beside the preference loss: it keeps answers whole."""
     epochs: float = 3.0
     batch_size: int = 8
     gradient_accumulation: int = 1
@@ -124,8 +126,10 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Recipe:
-        known = {name: plain[name] for name in cls.__dataclass_fields__ if name in plain}
-        return cls(**known)
+        known: dict[str, Any] = {name: plain[name] for name in cls.__dataclass_fields__ if name in plain}
+        # JSON knows no tuples, and a frozen value holds no lists.
+        tuples = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known | tuples)
 
 
 @dataclass(frozen=True, slots=True)

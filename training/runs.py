@@ -153,7 +153,7 @@ class Runs:
 
         Runs that failed count too: what made them fail is not mended by trying the same votes for ever.
         """
-        query = select(runs.c.mark).where(runs.c.started_at.is_not(None)).order_by(runs.c.id.desc())
+        query = select(runs.c.mark).order_by(runs.c.id.desc())
         with self._database.read() as connection:
             return next((mark for mark in connection.execute(query).scalars() if mark), {})
 

@@ -6,6 +6,7 @@ Knows no command. Heavy imports wait until a home is really opened.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,8 @@ def settings_of(home: Path | None, **given: Any) -> Settings:
     from assistant import offline, settings
 
     found = settings.read(home=home, **given)
-    offline.go_offline(hub_model=not Path(found.model_location).exists())
+    named_a_hub_model = found.model != settings.STARTER and not Path(found.model_location).exists()
+    offline.go_offline(hub_model=named_a_hub_model)
     return found
 
 
@@ -53,13 +55,16 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: boo
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        # The first one is what other commands take: half of it would be of no use.
+        table.add_column(column.replace("_", " "), no_wrap=column == columns[0])
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console(soft_wrap=True).print(table)
+        # As Text, since what people and programs write may look like markup.
+        table.add_row(*(Text(_cell(row.get(column))) for column in columns))
+    Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def show_one(found: Mapping[str, Any], as_json: bool) -> None:

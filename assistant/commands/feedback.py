@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -45,7 +45,7 @@ def export(
             built = gathering.from_votes(house.store)
             count = exchange.write_rows((example.as_row() for example in built.training), out)
         else:
-            count = exchange.export(house.store, kind.value, out)
+            count = exchange.export(house.store, cast("exchange.Format", kind.value), out)
     typer.echo(f"{count} lines in {out}")
 
 

@@ -36,7 +36,9 @@ def add(
 
     if role not in ROLES:
         raise typer.BadParameter(f"{role!r} is no role; it is one of {', '.join(ROLES)}")
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
+    if password == "":
+        raise typer.BadParameter("there is no password on standard input")
     if password is None and sys.stdin.isatty():
         password = typer.prompt(
             "Password (empty: none)",

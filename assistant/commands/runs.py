@@ -93,4 +93,6 @@ def cancel(run_id: RunId, home: Home = None) -> None:
 
 def _find(runs: Runs, run_id: str) -> Run:
     fitting = [run for run in runs.all(10_000) if run.id.endswith(run_id)]
-    return fitting[0] if len(fitting) == 1 else runs.get(run_id)
+    if len(fitting) > 1:
+        raise typer.BadParameter(f"{run_id!r} fits {len(fitting)} runs; give more of the id")
+    return fitting[0] if fitting else runs.get(run_id)

@@ -135,11 +135,12 @@ def _look_at_home(settings: Settings) -> Iterator[Finding]:
 
 def _look_at_database(settings: Settings) -> Iterator[Finding]:
     from assistant import app
+    from assistant.migrations import NewerDatabase
     from feedback.database import DatabaseUnavailable
 
     try:
         house = app.open_house(settings)
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, NewerDatabase) as error:
         yield Finding("database", False, str(error), "start it, or correct APPRENTICE_DATABASE_URL")
         return
     yield Finding("database", True, house.database.url)
@@ -151,9 +152,12 @@ def _look_at_database(settings: Settings) -> Iterator[Finding]:
 
 
 def _look_at_model(settings: Settings) -> Finding:
+    from assistant.settings import STARTER
+
     place = Path(settings.model_location)
-    if place.is_dir():
+    if settings.model == STARTER or place.is_dir():
         complete = (place / "config.json").is_file() and any(place.glob("*.safetensors"))
-        detail = f"{settings.model} ({place})"
-        return Finding("model", complete, detail, "python -m training.starter build")
+        build = "python -m training.starter build"
+        mend = build if settings.model == STARTER else f"put the model's *.safetensors into {place}"
+        return Finding("model", complete, f"{settings.model} ({place})", mend)
     return Finding("model", True, f"{settings.model}, from the Hugging Face hub or its cache")

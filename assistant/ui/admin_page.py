@@ -18,7 +18,7 @@ from assistant.accounts import Account, Accounts
 from assistant.ui import admin_views as views
 from assistant.ui import theme
 from assistant.ui.chat_events import said
-from assistant.ui.page import Doorman, Parts, Wire
+from assistant.ui.page import Doorman, Parts, Wire, queued
 from assistant.ui.words import sentence
 from feedback.store import Store
 from training.records import TrainingError
@@ -162,7 +162,7 @@ def build(
             parts = _sections()
         parts |= _question()
         _connect(blocks, decision, parts, events)
-    return blocks.queue(default_concurrency_limit=None, max_size=500, api_open=False)
+    return queued(blocks, at_once=40, waiting=500)
 
 
 def _html(name: str, **options: Any) -> Any:

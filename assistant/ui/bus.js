@@ -15,9 +15,9 @@ listen(document, "click", (event) => {
   if (from.dataset.click) return document.querySelector(from.dataset.click)?.click();
   if (from.dataset.copy) return copy(from);
   if (from.dataset.busy) return;
-  // Until the answer to this click is drawn a second one would be sent for an outdated state.
+  // A double click is one click.
   from.dataset.busy = "1";
-  setTimeout(() => delete from.dataset.busy, 1500);
+  setTimeout(() => delete from.dataset.busy, 400);
   const { act, busy, ...data } = from.dataset;
   trigger(act, data);
 });

@@ -24,8 +24,9 @@ function follow() {
       history[before === null ? "replaceState" : "pushState"](null, "", address);
     }
     atEnd = true;
-    if (!narrow.matches) find("box")?.querySelector("textarea")?.focus();
+    if (!narrow.matches) box()?.focus();
   }
+  typed();
   document.title = here ? `${find("title").textContent.trim()} · Apprentice` : "Apprentice";
   if (atEnd) toEnd();
 }
@@ -44,11 +45,25 @@ listen(document, "click", (event) => {
   if (from.id === "send" || act === "ask_example" || act === "answer_again") atEnd = true;
   if (act === "open_chat" && narrow.matches) drawer(false);
   if (act === "edit_question") setTimeout(() => {
-    const area = find("box").querySelector("textarea");
-    area.focus();
-    area.setSelectionRange(area.value.length, area.value.length);
+    box().focus();
+    box().setSelectionRange(box().value.length, box().value.length);
   }, 300);
 }, { capture: true });
+
+// -- what is being typed outlives a reload of this tab, also the one after a lost connection
+const KEY = "apprentice.typed";
+const box = () => find("box")?.querySelector("textarea");
+let restored = false;
+(function restore(tries) {
+  if (!box() && tries) return setTimeout(restore, 100, tries - 1);
+  restored = true;
+  if (!box() || box().value || !sessionStorage.getItem(KEY)) return;
+  box().value = sessionStorage.getItem(KEY);
+  box().dispatchEvent(new Event("input", { bubbles: true }));
+})(50);
+const typed = () => restored && box() && sessionStorage.setItem(KEY, box().value);
+listen(document, "input", typed);
+listen(document, "submit", () => sessionStorage.removeItem(KEY));
 
 // -- keys
 listen(document, "keydown", (event) => {

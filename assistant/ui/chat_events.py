@@ -50,29 +50,28 @@ class ChatEvents:
 
     # -- what is shown -----------------------------------------------------------------------------
 
-    async def load(self, page: Page, request: gr.Request) -> AsyncIterator[Parts]:
+    async def load(self, page: Page, request: gr.Request) -> Parts:
         """The page was opened: show the conversation that its address names, else the empty page."""
         account = await self._door.admit(request)
-        yield {"person": history.person(account)}
-        wanted = request.query_params.get("chat")
-        async for parts in self._open(page, account, str(wanted) if wanted else None):
-            yield parts
+        who: Parts = {"person": history.person(account)}
+        if page.epoch:
+            # Somebody was quicker than the page: their question is what it shows.
+            return who
+        return who | await self._open(page, account, _named(request))
 
-    async def open_chat(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+    async def open_chat(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Another conversation was chosen, or a new one."""
         account = await self._door.admit(request)
-        async for parts in self._open(page, account, said(event, "chat") or None):
-            yield parts
+        return await self._open(page, account, said(event, "chat") or None)
 
-    async def show_turn(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+    async def show_turn(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Page to a sibling: its branch is shown to its newest end."""
         account = await self._door.admit(request)
         turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
         turns = await to_thread.run_sync(self._store.turns, turn.conversation_id)
-        async for parts in self._show(page, account, turn.conversation_id, tree.newest_leaf(turns, turn.id)):
-            yield parts
+        return await self._show(page, account, turn.conversation_id, tree.newest_leaf(turns, turn.id))
 
-    async def _open(self, page: Page, account: Account, chat_id: str | None) -> AsyncIterator[Parts]:
+    async def _open(self, page: Page, account: Account, chat_id: str | None) -> Parts:
         leaf = None
         if chat_id:
             try:
@@ -81,46 +80,46 @@ class ChatEvents:
             except NotFound:
                 gr.Warning("There is no such conversation.")
                 chat_id = None
-        async for parts in self._show(page, account, chat_id, leaf):
-            yield parts
+        return await self._show(page, account, chat_id, leaf)
 
     async def _show(
         self, page: Page, account: Account, conversation_id: str | None, leaf: str | None
-    ) -> AsyncIterator[Parts]:
+    ) -> Parts:
         epoch = page.turn_away()
         await page.alone()
         if page.epoch != epoch:
-            return
+            return {}
         page.conversation_id, page.leaf = conversation_id, leaf
         page.editing = page.judging = None
-        running = self._streams.get(leaf)
-        if running is None:
-            parts = {**await self.screen(page, account), **composer(taken=False), **nothing_open()}
-            if page.epoch == epoch:
-                yield parts
-            return
-        async for parts in self._follow(page, account, running, epoch):
-            yield {**nothing_open(), **parts}
+        page.awaited = leaf if self.busy(page) else None
+        parts = await self.screen(page, account)
+        return {**parts, **nothing_open()} if page.epoch == epoch else {}
 
     async def screen(self, page: Page, account: Account) -> Parts:
-        """Everything that the store says about this page, drawn."""
+        """Everything that the store says about this page, drawn; an answer in the making as far as it is."""
         reading = await to_thread.run_sync(self._read, page, account)
-        rows, question = reading.rows, ""
-        if rows:
-            drawn = transcript.transcript(rows, reading.opinions, self.busy(page))
+        running = self._streams.get(page.leaf)
+        rows, now, question = reading.rows, "", ""
+        if running is not None and rows:
+            now, rows = transcript.running(rows[-1].turn, running.text), rows[:-1]
+        if reading.rows:
+            drawn = transcript.transcript(rows, reading.opinions, running is not None)
         elif reading.conversation is not None:
             drawn, question = history.unanswered(), reading.conversation.title
         else:
             drawn = history.empty(self._examples)
-        parts = self._around(page, reading) | {"past": _turns(page, drawn), "now": ""}
+        parts = self._around(page, reading) | composer(taken=running is not None)
+        parts |= {"past": _turns(page, drawn), "now": now}
         return parts | ({"box": question} if question else {})
 
     async def settled(self, page: Page, account: Account) -> Parts:
         """The turns that are not being written, drawn anew: a vote has changed."""
+        epoch, busy = page.epoch, self.busy(page)
         reading = await to_thread.run_sync(self._read, page, account)
-        busy = self.busy(page)
         rows = reading.rows[:-1] if busy else reading.rows
-        return {"past": _turns(page, transcript.transcript(rows, reading.opinions, busy))}
+        drawn = _turns(page, transcript.transcript(rows, reading.opinions, busy))
+        # A page that shows something else by now draws that itself.
+        return {"past": drawn} if page.epoch == epoch and busy == self.busy(page) else {}
 
     def busy(self, page: Page) -> bool:
         """Whether the answer that this page shows is being written."""
@@ -149,6 +148,9 @@ class ChatEvents:
         account = await self._door.admit(request)
         if not text.strip() or self._not_now(page):
             return
+        if not page.epoch:
+            # Quicker than the page could load, or long since forgotten: the address says where we are.
+            await self._open(page, account, _named(request))
         parent = page.leaf
         if page.editing is not None:
             edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
@@ -173,45 +175,69 @@ class ChatEvents:
         async for parts in self._answer(page, account, turn.parent_id, turn.question, again=True):
             yield parts
 
+    async def follow(self, page: Page, request: gr.Request) -> AsyncIterator[Parts]:
+        """Draw the answer that the page waits for while it grows.
+
+        An event of its own with one output: for each output, named or not, gradio builds a component at
+        every picture, and ten of them were nine tenths of the cost of streaming.
+        """
+        account, epoch = await self._door.admit(request), page.epoch
+        running = self._streams.get(page.awaited)
+        if running is None or page.followers:
+            return
+        with page.following():
+            turn = await to_thread.run_sync(self._store.turn, running.turn_id, account.id)
+            async for text in self._streams.follow(running, lambda: page.epoch == epoch):
+                yield {"now": transcript.running(turn, text)}
+
+    async def settle(self, page: Page, request: gr.Request) -> Parts:
+        """The answer that the page waited for has ended: show it as the store has it."""
+        account, epoch = await self._door.admit(request), page.epoch
+        if page.awaited is None or self.busy(page):
+            return {}
+        page.awaited = None
+        parts = await self.screen(page, account)
+        return parts if page.epoch == epoch else {}
+
     async def stop(self, page: Page, request: gr.Request) -> Parts:
-        """End the answer that is being written. Whoever follows it draws what came of it."""
+        """End the answer that is being written; what it said so far stays."""
         account = await self._door.admit(request)
         page.stopped = page.epoch
         if self.busy(page) and page.leaf is not None:
             turn = await to_thread.run_sync(self._store.turn, page.leaf, account.id)
             await self._streams.stop(turn.id)
-        drawn_by_another = page.followers or page.asking == page.epoch
-        return {} if drawn_by_another else {**await self.screen(page, account), **composer(taken=False)}
+        if page.asking == page.epoch:
+            # It is being put to the engine, and will be stopped as soon as that has happened.
+            return {}
+        return await self.screen(page, account)
 
     async def _answer(
         self, page: Page, account: Account, parent: str | None, question: str, again: bool = False
     ) -> AsyncIterator[Parts]:
-        """Put a question behind the turn `parent` and follow its answer."""
+        """Put a question behind the turn `parent`, and let the page wait for its answer."""
         epoch, before = page.turn_away(), page.leaf
-        page.asking = epoch
+        page.asking, page.leaf = epoch, parent
         await page.alone()
-        with page.following():
-            # What was asked is seen at once; the engine may take a moment before the first word.
-            page.leaf = parent
-            asked = {**await self._asked(page, account, question), **nothing_open()}
-            yield asked if again else asked | {"box": ""}
         try:
+            # What was asked is seen at once; the engine may take a moment before the first word.
+            asked = {**await self._asked(page, account, question), **nothing_open()}
+            if page.epoch == epoch:
+                yield asked if again else asked | {"box": ""}
             running = await self._begin(page, account, parent, question, epoch)
         except (AssistantError, FeedbackError) as problem:
-            with page.following():
-                if page.epoch == epoch:
-                    page.leaf = before
-                    yield await self._not_begun(page, account, question, problem, again)
+            if page.epoch == epoch:
+                page.leaf = before
+                yield await self._not_begun(page, account, question, problem, again)
             return
         finally:
             page.asking = -1 if page.asking == epoch else page.asking
         if page.epoch != epoch:
             return
         page.leaf, page.editing, page.judging = running.turn_id, None, None
+        page.awaited = running.turn_id
         if page.stopped == epoch:
             await self._streams.stop(running.turn_id)
-        async for parts in self._follow(page, account, running, epoch):
-            yield parts
+        yield await self.screen(page, account)
 
     async def _begin(
         self, page: Page, account: Account, parent: str | None, question: str, epoch: int
@@ -250,7 +276,7 @@ class ChatEvents:
     async def _not_begun(
         self, page: Page, account: Account, question: str, problem: Exception, again: bool
     ) -> Parts:
-        parts = {**await self.screen(page, account), **composer(taken=False)}
+        parts = await self.screen(page, account)
         if again:
             return parts | {"now": transcript.unasked(problem)}
         if page.leaf is None:
@@ -261,24 +287,6 @@ class ChatEvents:
             "box": question,
             "editing": gr.update(visible=page.editing is not None),
         }
-
-    async def _follow(
-        self, page: Page, account: Account, running: Running, epoch: int
-    ) -> AsyncIterator[Parts]:
-        """Draw a growing answer until it has ended or the page turns to something else."""
-        with page.following():
-            turn = await to_thread.run_sync(self._store.turn, running.turn_id, account.id)
-            reading = await to_thread.run_sync(self._read, page, account)
-            around: Parts = {
-                **self._around(page, reading),
-                **composer(taken=True),
-                "past": _turns(page, transcript.transcript(reading.rows[:-1], reading.opinions, busy=True)),
-            }
-            async for text in self._streams.follow(running, lambda: page.epoch == epoch):
-                yield {**around, "now": transcript.running(turn, text)}
-                around = {}
-            if page.epoch == epoch:
-                yield {**await self.screen(page, account), **composer(taken=False)}
 
     def _not_now(self, page: Page) -> bool:
         if self.busy(page) or page.asking == page.epoch:
@@ -323,6 +331,13 @@ def said(event: gr.EventData, name: str) -> str:
     return value[:LONGEST_QUESTION] if isinstance(value, str) else ""
 
 
+def _named(request: gr.Request) -> str | None:
+    """The conversation that the page's address names."""
+    return str(request.query_params.get("chat") or "") or None
+
+
 def _turns(page: Page, html: str) -> str:
     """The settled part of the conversation, with the id that the browser puts into its address."""
-    return f'<div class="turns" data-chat="{escape(page.conversation_id or "")}">{html}</div>'
+    # A log: a screen reader says what is added at its end, which an answer is once it is complete.
+    said_aloud = 'role="log" aria-label="Conversation"'
+    return f'<div class="turns" {said_aloud} data-chat="{escape(page.conversation_id or "")}">{html}</div>'

@@ -19,11 +19,11 @@ from assistant.ui.chat_events import LONGEST_QUESTION, ChatEvents
 from assistant.ui.drafts import Drafts
 from assistant.ui.feedback_form import LIMITS, REASONS, FeedbackForm
 from assistant.ui.history import EXAMPLES
-from assistant.ui.page import Doorman, Page, Wire
+from assistant.ui.page import Doorman, Page, Wire, queued
 from assistant.ui.streams import Streams
 
 MOST_AT_ONCE = 400
-"""Events that may run at the same moment: every answer that somebody watches is one of them."""
+"""Events that may run at the same moment (gradio's own limit is 40): every answer that is watched is one."""
 MOST_WAITING = 2_000
 STYLES = ("colours", "parts", "chat")
 TITLE = "Apprentice"
@@ -53,9 +53,7 @@ def build(chat: Chat, accounts: Accounts, examples: Sequence[str] = EXAMPLES) ->
         form = FeedbackForm(events, chat.store, door, Drafts())
         _connect_chat(blocks, page, parts, events)
         _connect_feedback(page, parts, form)
-    # One limit over all events, far above gradio's 40; a single event has none (`_on`).
-    blocks.max_threads = MOST_AT_ONCE
-    return blocks.queue(default_concurrency_limit=None, max_size=MOST_WAITING, api_open=False)
+    return queued(blocks, MOST_AT_ONCE, MOST_WAITING)
 
 
 def _html(name: str, **options: Any) -> Any:
@@ -154,14 +152,20 @@ def _form() -> dict[str, Any]:
 
 def _connect_chat(blocks: gr.Blocks, page: gr.State, parts: dict[str, Any], events: ChatEvents) -> None:
     names = ("history", "person", "title", "past", "now", "editing", "form", "box", "send", "stop")
-    wire = Wire(**{name: parts[name] for name in names})
+    wire, now = Wire(**{name: parts[name] for name in names}), Wire(now=parts["now"])
     bus, box = parts["past"], parts["box"]
-    wire.on([blocks.load], events.load, [page])
-    wire.on([bus.open_chat], events.open_chat, [page])
-    wire.on([bus.show_turn], events.show_turn, [page])
-    wire.on([box.submit, parts["send"].click], events.ask, [page, box])
-    wire.on([bus.ask_example], events.ask_example, [page])
-    wire.on([bus.answer_again], events.answer_again, [page])
+    begins = [
+        wire.on([blocks.load], events.load, [page]),
+        wire.on([bus.open_chat], events.open_chat, [page]),
+        wire.on([bus.show_turn], events.show_turn, [page]),
+        wire.on([box.submit, parts["send"].click], events.ask, [page, box]),
+        wire.on([bus.ask_example], events.ask_example, [page]),
+        wire.on([bus.answer_again], events.answer_again, [page]),
+    ]
+    for begun in begins:
+        # Each of these may leave the page with an answer to wait for.
+        followed = now.on([begun.success], events.follow, [page])
+        wire.on([followed.success], events.settle, [page])
     wire.on([parts["stop"].click], events.stop, [page])
     wire.on([bus.edit_question], events.edit_question, [page, box])
     wire.on([parts["cancel"].click], events.cancel_edit, [page])

@@ -89,11 +89,15 @@ class Gate:
         if account is None:
             if page:
                 return RedirectResponse(f"/login?next={quote(_address(connection))}", 303)
-            return JSONResponse({"error": "sign in first"}, 401)
+            return JSONResponse({"error": "You are signed out. Reload the page to sign in."}, 401)
         if not account.may(self._role):
-            return _not_yours(account, self._role) if page else JSONResponse({"error": "not allowed"}, 403)
+            return (
+                _not_yours(account, self._role)
+                if page
+                else JSONResponse({"error": f"This needs the role {self._role}."}, 403)
+            )
         if scope["method"] not in _READING and not same_origin(connection):
-            return JSONResponse({"error": "this request came from another site"}, 403)
+            return JSONResponse({"error": "This request came from another site."}, 403)
         return None
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -42,6 +44,8 @@ class Page:
     """The turn whose question stands in the composer to be asked differently."""
     set_aside: str = ""
     """What stood in the composer when an edit began."""
+    awaited: str | None = None
+    """The turn whose answer is being drawn, until it has been drawn for the last time."""
     judging: str | None = None
     """The turn that the open feedback form is about."""
     epoch: int = 0
@@ -75,6 +79,20 @@ class Page:
             yield
         finally:
             self.followers = max(0, self.followers - 1)
+
+
+MOST_OPEN = 2_000
+"""Open pages whose state is kept, each with some 100 KB; gradio would keep 10,000, open or not."""
+
+
+def queued(blocks: gr.Blocks, at_once: int, waiting: int) -> gr.Blocks:
+    """Let `at_once` events of a page run at the same moment; none is limited by itself (`Wire.on`)."""
+    blocks.state_session_capacity = MOST_OPEN
+    # Else gradio makes a table of its last ten thousand events after each one, for a page we don't have.
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
+    blocks.max_threads = at_once
+    return blocks.queue(default_concurrency_limit=None, max_size=waiting, api_open=False)
 
 
 class Doorman:
@@ -113,10 +131,15 @@ class Wire:
 
             @wraps(handler)
             async def stream(*arguments: Any) -> AsyncIterator[dict[Any, Any] | None]:
+                drawn = False
                 with _in_words():
                     async with aclosing(handler(*arguments)) as pictures:
                         async for parts in pictures:
+                            drawn = True
                             yield self._by_component(parts)
+                if not drawn:
+                    # Of a stream without a picture gradio makes empty values for every part.
+                    yield self._by_component({})
 
             return stream
 
@@ -129,8 +152,11 @@ class Wire:
 
     def on(
         self, triggers: list[Any], handler: Callable[..., Any], inputs: list[Any], mode: str = "multiple"
-    ) -> None:
-        """Bind an event. None is limited in number, none is listed in the API, none shows a spinner."""
+    ) -> Any:
+        """Bind an event. None is limited in number, none is listed in the API, none shows a spinner.
+
+        Returns what gradio calls a dependency: the event's end, to bind the next one to.
+        """
         options = {
             "inputs": inputs,
             "outputs": self.outputs,
@@ -141,9 +167,8 @@ class Wire:
         }
         if len(triggers) == 1:
             # Events that an HTML component names itself can be bound in this way only.
-            triggers[0](self(handler), **options)
-        else:
-            gr.on(triggers, self(handler), **options)
+            return triggers[0](self(handler), **options)
+        return gr.on(triggers, self(handler), **options)
 
     def _by_component(self, parts: Mapping[str, Any]) -> dict[Any, Any] | None:
         if not self.parts:

@@ -1,4 +1,7 @@
-"""Plain pages of HTML without any script, for everything that comes before gradio. Knows no account."""
+"""Plain pages of HTML without any script, for everything that comes before gradio.
+
+Owns what such a page looks like and which headers it has. Knows no account and no route.
+"""
 
 from __future__ import annotations
 

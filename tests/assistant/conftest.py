@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests import fake_engine
-from tests.databases import database, location, shared_postgres, sqlite
+from tests.databases import database, location, migrated, shared_postgres, sqlite
 from tests.fake_engine import FakeEngine
 
-__all__ = ["database", "location", "shared_postgres", "sqlite"]
+__all__ = ["database", "location", "migrated", "shared_postgres", "sqlite"]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from assistant.api import run_as_json
+from assistant.api import _chain, run_as_json
 from assistant.requests import LARGEST_BODY
 from feedback.database import Database, DatabaseUnavailable
 from feedback.schema import ratings
@@ -444,6 +444,26 @@ def test_answers_are_counted_by_how_they_ended(house: Site, ann: TestClient, fak
     assert 'apprentice_answers_total{outcome="complete"} 2.0' in text
     assert 'apprentice_answers_total{outcome="failed"} 1.0' in text
     assert "apprentice_answers_in_flight 0.0" in text
+
+
+def test_a_reader_who_leaves_between_two_events_leaves_nothing_open() -> None:
+    closed: list[str] = []
+
+    async def rest() -> AsyncGenerator[str, None]:
+        try:
+            yield "two"
+            yield "three"
+        finally:
+            closed.append("rest")
+
+    async def main() -> None:
+        answer = rest()
+        events = _chain("one", answer)
+        assert [await anext(events), await anext(events)] == ["one", "two"]
+        await events.aclose()
+        assert closed == ["rest"]
+
+    asyncio.run(main())
 
 
 # -- behind a real server --------------------------------------------------------------------------

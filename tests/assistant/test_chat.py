@@ -233,7 +233,7 @@ async def test_cancelled_after_some_words_it_is_stopped_with_those(
     """As the web server cancels a reader's task, as anyio cancels a scope, and as a deadline does."""
     fake.words, fake.rate = 5000, 500
     begun, said = await chat.begin(Ask(ANN, HELLO)), [""]
-    enough = asyncio.Event()
+    enough, scope = asyncio.Event(), anyio.CancelScope()
 
     async def read() -> None:
         async with aclosing(chat.stream(begun)) as chunks:
@@ -241,6 +241,7 @@ async def test_cancelled_after_some_words_it_is_stopped_with_those(
                 said[0] += text_of(chunk)
                 if len(said[0].split()) == 5:
                     enough.set()
+                    scope.deadline = anyio.current_time()
 
     if how == "task":
         task = asyncio.create_task(read())
@@ -254,7 +255,7 @@ async def test_cancelled_after_some_words_it_is_stopped_with_those(
             await enough.wait()
             group.cancel_scope.cancel()
     else:
-        with anyio.move_on_after(0.15):
+        with scope:
             await read()
     turn = chat.store.turn(begun.id)
     assert turn.status == "stopped"

@@ -222,11 +222,12 @@ def test_datasets_reads_every_format(store: Store, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     a_busy_store(store)
-    for kind, columns in (
-        ("raw", {"turn_id", "prompt", "ratings"}),
-        ("unpaired", {"prompt", "completion", "label"}),
-        ("sft", {"prompt", "completion"}),
-    ):
+    formats: dict[Format, set[str]] = {
+        "raw": {"turn_id", "prompt", "ratings"},
+        "unpaired": {"prompt", "completion", "label"},
+        "sft": {"prompt", "completion"},
+    }
+    for kind, columns in formats.items():
         file = tmp_path / f"{kind}.jsonl"
         count = export(store, kind, file)
         found = datasets.load_dataset(

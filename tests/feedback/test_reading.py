@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feedback import reading
-from feedback.records import Turn
+from feedback.records import Thumb, Turn
 from feedback.store import Ending, NewTurn, Store, Verdict
 
 
@@ -60,7 +60,8 @@ def test_the_newest_choice_between_two_turns_counts_whichever_stood_first(store:
 
 def test_the_figures_count_what_is_live(store: Store) -> None:
     turns = [asked(store) for _ in range(4)]
-    for turn, thumb in zip(turns, ("up", "down", "down", None), strict=True):
+    thumbs: list[Thumb | None] = ["up", "down", "down", None]
+    for turn, thumb in zip(turns, thumbs, strict=True):
         store.judge(turn.id, "ann", "user", Verdict("up"))
         last = store.judge(turn.id, "ann", "user", Verdict(thumb, (), "", "Better." if thumb else ""))
     assert store.counts() == {"turns": 4, "up": 1, "down": 2, "corrections": 3, "choices": 0}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.databases import database, location, shared_postgres, sqlite
+from tests.databases import database, location, migrated, shared_postgres, sqlite
 
-__all__ = ["database", "location", "shared_postgres", "sqlite"]
+__all__ = ["database", "location", "migrated", "shared_postgres", "sqlite"]

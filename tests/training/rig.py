@@ -71,8 +71,10 @@ class Training:
 class Facts:
     """What `adapters.inspect` found out."""
 
+    rank, content_hash = 8, "c" * 64
+
     def as_dict(self) -> dict[str, Any]:
-        return {"tensors": 4}
+        return {"rank": 8}
 
 
 class Clock:
@@ -121,9 +123,8 @@ class Rig:
             registry=self.registry,
             engine=self.engine,
             home=self.home,
-            base="/models/starter",
             settings=self.settings,
-            **more,
+            **{"base": "/models/starter"} | more,
         )
 
     def queue(self) -> Run:
@@ -205,6 +206,7 @@ def built(database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, **mor
         "model_card": lambda _: "# card",
         "publish": found.publish,
         "verify": found.verify,
+        "sweep": lambda _: 0,
     }
     for name, act in scripted.items():
         monkeypatch.setattr(module.adapters, name, act, raising=False)

@@ -61,7 +61,7 @@ def test_a_candidate_that_prefers_the_chosen_side_passes_with_its_figures(engine
         "pairs": 10,
         "preferred": 10,
         "preferred_by_live": 0,
-        "margin_gain": 0.75,
+        "margin_gain": 2.25,
         "length_ratio": 1.0,
     }
     assert set(engine.loaded) == {CANDIDATE, LIVE}
@@ -82,7 +82,7 @@ def test_both_are_asked_the_same_without_sampling_behind_the_houses_system_promp
 def test_without_a_live_adapter_the_base_is_the_measure(engine: ScriptedEngine) -> None:
     found = evaluate(engine, live=None)
     assert (found.against, found.outcome) == (None, "passed")
-    assert found.figures["margin_gain"] == pytest.approx(0.625)
+    assert found.figures["margin_gain"] == pytest.approx(1.875)
 
 
 def test_an_adapter_is_not_compared_with_itself(engine: ScriptedEngine) -> None:

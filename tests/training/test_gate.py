@@ -69,6 +69,7 @@ def test_each_regression_is_rejected_by_the_check_that_is_named_for_it(
         ("length", {"length_ratio": None}),
         ("held-out preference", {"pairs": 7, "preferred": 7, "preferred_by_live": 0}),
         ("held-out preference", {"pairs": 0, "preferred": 0, "preferred_by_live": 0}),
+        ("held-out preference", {"preferred": 12, "preferred_by_live": 10}),
     ],
 )
 def test_what_could_not_be_measured_is_not_enough_evidence(name: str, change: dict[str, Any]) -> None:
@@ -100,7 +101,7 @@ def test_faults_that_the_live_adapter_has_too_do_not_count_against_the_candidate
 
 def test_the_limits_themselves_are_allowed() -> None:
     edge = Thresholds(parity=0.1, fewest_pairs=5, longest_ratio=1.5)
-    found = replace(GOOD, parity=0.1, pairs=5, preferred=5, preferred_by_live=4, length_ratio=1.5)
+    found = replace(GOOD, parity=0.1, pairs=5, preferred=5.0, preferred_by_live=4, length_ratio=1.5)
     assert decide(found, edge)[0] == "passed"
 
 

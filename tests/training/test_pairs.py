@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from feedback.records import Choice, Correction, Judged, Message, Rating, Turn, normalise, prompt_key
 from training.pairs import Built, Limits, build, held_out, needs_draws
 from training.records import Example
+from training.screening import screen
 from training.settling import context_key, settle, strays
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -368,8 +369,9 @@ def taste(prompt: Sequence[Message], answer: str) -> float:
 
 
 def one_sided(judged: Sequence[Judged]) -> list[Judged]:
-    wrong = strays(judged)
-    return [item for item in judged if item.turn.id not in wrong]
+    """The turns that are looked at: with an opinion, and on the right side of the split."""
+    kept, _ = screen(judged)
+    return [item for item in kept if item.turn.id not in strays(kept)]
 
 
 LIMITS = Limits(per_person=3, per_question=2, margin=0.1)

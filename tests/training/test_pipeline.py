@@ -6,14 +6,17 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from feedback.database import Database, DatabaseUnavailable
-from tests.training.rig import Rig, built, rig
+from tests import tiny_model
+from tests.training.rig import Rig, Training, built, rig
 from training import pipeline as module
 from training import runs as runs_module
 from training.records import LostLease, Refused, Run, TrainingError
@@ -22,6 +25,8 @@ from training.runs import LEASE, MOST_ATTEMPTS, Runs
 from training.workspace import Workspace
 
 __all__ = ["rig"]
+
+REAL = SimpleNamespace(**vars(module.adapters))
 
 LATER = LEASE + timedelta(seconds=1)
 
@@ -38,7 +43,7 @@ def test_a_run_ends_with_a_candidate_that_waits_for_an_admin(rig: Rig) -> None:
     run = rig.run()
     assert (run.state, run.adapter) == ("done", rig.name())
     assert run.reason.startswith("passed: ")
-    assert "prefers the chosen side in 10 of 10 held-out examples, the live one in 0" in run.reason
+    assert "prefers the chosen side in 10 of 10 held-out examples, the live one in 5" in run.reason
     assert run.counts == {"training": 8, "held_out": 10}
     assert set(run.seconds) == {"gather", "train", "publish", "evaluate"}
     assert rig.live is None
@@ -59,7 +64,7 @@ def test_an_adapter_knows_its_run_its_base_and_its_examples(rig: Rig) -> None:
     )
     assert adapter.path.is_relative_to(rig.home / "adapters")
     assert [item["votes"] for item in adapter.manifest["examples"]] == [[f"rating:{n}"] for n in range(8)]
-    assert adapter.manifest["facts"] == {"tensors": 4}
+    assert (adapter.manifest["facts"], adapter.manifest["content_hash"]) == ({"rank": 8}, "c" * 64)
     assert json.loads((adapter.path / "manifest.json").read_text())["run"] == run.id
 
 
@@ -139,6 +144,44 @@ def test_progress_can_be_seen_and_costs_a_write_a_second_at_most(
     assert noted[0] == 0.5, "gathering"
     assert 0 < noted[1] < 1, "training"
     assert len(noted) < 6
+
+
+def test_with_real_files_an_adapter_is_what_was_trained_and_stays_so(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_model.make(tmp_path / "base")
+    for name in ("base_hash", "inspect", "model_card", "verify", "sweep", "publish"):
+        monkeypatch.setattr(module.adapters, name, getattr(REAL, name))
+    poll = Training.poll
+
+    def trained(self: Training) -> int | None:
+        code = poll(self)
+        (self.folder / "adapter" / "weights").unlink(missing_ok=True)
+        tiny_model.make_adapter(self.folder / "adapter", base)
+        return code
+
+    monkeypatch.setattr(Training, "poll", trained)
+    left = rig.home / "adapters" / ".partial-of-a-killed-one"
+    left.mkdir(parents=True)
+    rig.queue()
+    run = rig.run(base=str(base))
+    assert (run.state, run.reason[:9]) == ("done", "rejected:"), "the scripted engine does not know its taste"
+    (adapter,) = rig.registry.all()
+    assert [path.name for path in (rig.home / "adapters").iterdir()] == [adapter.name]
+    assert (adapter.rank, adapter.base, adapter.path.name) == (8, str(base), adapter.name)
+    manifest = REAL.verify(adapter.path)
+    assert (manifest["run"], len(manifest["examples"])) == (run.id, 8)
+    rig.registry.record(replace(rig.registry.evaluation(adapter.name), outcome="passed"))  # type: ignore[type-var]
+    rig.registry.promote(adapter.name, actor="ann", reason="test")
+    rig.registry.promote("base", actor="ann", reason="test")
+    with (adapter.path / "adapter_model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    with pytest.raises(Refused, match="not the file that was published"):
+        rig.registry.promote(adapter.name, actor="ann", reason="test")
+    with pytest.raises(Refused, match="not the file that was published"):
+        rig.registry.rollback(actor="ann", reason="test")
+    assert rig.live is None
 
 
 # -- it can't succeed ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 
 from feedback.database import Database
 from training import registry as module
@@ -222,12 +222,28 @@ def test_the_live_adapter_can_not_be_retired(registry: Registry) -> None:
     assert registry.retire(A).retired
 
 
-def test_promoted_and_retired_at_once_it_is_never_both(registry: Registry) -> None:
-    for number in range(8):
-        name = f"lora-{number:012x}"
-        candidates(registry, name)
-        at_once(lambda n=name: registry.promote(n, **WHY), lambda n=name: registry.retire(n))  # type: ignore[misc]
-        assert registry.get(name).retired == (live(registry) != name)
+def test_retired_in_the_middle_of_its_promotion_it_is_not_both(
+    registry: Registry, database: Database
+) -> None:
+    candidates(registry, A)
+
+    def retire() -> None:
+        with suppress(Refused):
+            registry.retire(A)
+
+    retiring = threading.Thread(target=retire)
+
+    def before_the_row(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        """It has been seen to be in service, and is about to become live."""
+        if statement.startswith("INSERT INTO promotions"):
+            retiring.start()
+            retiring.join(0.2)
+
+    event.listen(database._engine, "before_cursor_execute", before_the_row)
+    registry.promote(A, **WHY)
+    event.remove(database._engine, "before_cursor_execute", before_the_row)
+    retiring.join(10)
+    assert (live(registry), registry.get(A).retired) == (A, False)
 
 
 # -- the way back ----------------------------------------------------------------------------------

@@ -171,14 +171,14 @@ def test_claimed_by_many_threads_each_run_has_one_holder_and_never_two_at_once(d
     assert all(holding), "two held a run at once"
 
 
-def test_claimed_by_several_processes_each_run_has_one_holder(location: str, database: Database) -> None:
-    ids = [run.id for run in several(Runs(database), 6)]
-    command = [sys.executable, "-c", CLAIMER, location]
+def test_claimed_by_several_processes_each_run_has_one_holder(sqlite: Database) -> None:
+    ids = [run.id for run in several(Runs(sqlite), 6)]
+    command = [sys.executable, "-c", CLAIMER, sqlite.url]
     workers = [
         subprocess.Popen(
             [*command, f"w{number}"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        for number in range(3)
+        for number in range(2)
     ]
     for worker in workers:
         assert worker.stdout is not None
@@ -188,9 +188,9 @@ def test_claimed_by_several_processes_each_run_has_one_holder(location: str, dat
         worker.stdin.write("go\n")
         worker.stdin.flush()
     lines = [line for worker in workers for line in worker.communicate(timeout=60)[0].splitlines()]
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted(lines) == sorted(f"{run_id} 1 1" for run_id in ids)
-    assert {run.state for run in Runs(database).all()} == {"done"}
+    assert {run.state for run in Runs(sqlite).all()} == {"done"}
 
 
 # -- leases and twins ------------------------------------------------------------------------------

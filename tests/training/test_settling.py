@@ -97,7 +97,9 @@ def test_equal_answers_to_the_same_question_are_one_answer() -> None:
     assert verdicts(first, second) == []
     later = judged(a_turn("It is on its way"), "ann:down")
     [answer] = settle([first, later])[0]
-    assert (answer.up, answer.turn, answer.turn_ids) == (False, later.turn, {first.turn.id, later.turn.id})
+    assert not answer.up
+    assert answer.turn == later.turn
+    assert answer.turn_ids == frozenset({first.turn.id, later.turn.id})
 
 
 def test_the_context_is_part_of_the_question() -> None:

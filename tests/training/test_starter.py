@@ -297,6 +297,50 @@ def test_the_rate_starts_small_peaks_and_falls() -> None:
     assert rate(recipe, 900, 1.0) == pytest.approx(0.02)
 
 
+def _untrained(**shape: int) -> Any:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=400, hidden_size=128, intermediate_size=256, num_attention_heads=4, num_key_value_heads=4,
+        tie_word_embeddings=True, **shape,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config).eval()
+
+
+def test_an_untrained_model_leans_to_copying() -> None:
+    torch = pytest.importorskip("torch")
+    from training.starter import weights
+
+    model = _untrained(num_hidden_layers=4)
+    row = torch.randperm(400)[:30]
+    twice, follows = torch.cat([row, row])[None], row[1:, None]
+
+    def rank() -> float:
+        with torch.no_grad():
+            logits = model(input_ids=twice).logits[0, 30:-1]
+        return float((logits > logits.gather(1, follows)).sum(1).float().mean())
+
+    before = rank()
+    weights.start(model)
+    assert rank() < 0.4 * before
+
+
+def test_balancing_makes_weights_small_and_changes_no_answer() -> None:
+    torch = pytest.importorskip("torch")
+    from training.starter import weights
+
+    model = _untrained(num_hidden_layers=2)
+    with torch.no_grad():
+        for one in model.parameters():
+            one.mul_(5 if one.ndim == 2 else 1)
+        ids = torch.arange(40)[None]
+        before = model(input_ids=ids).logits
+        assert weights.balance(model) == 4
+        assert torch.allclose(model(input_ids=ids).logits, before, rtol=1e-2, atol=1e-2)
+        assert weights.balance(model) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_tiny_build_writes_a_folder_that_loads_and_answers(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.starter import card, corpus, tokenizer
+from training.starter import card, corpus, tokenizer, weights
 
 if TYPE_CHECKING:
     import torch
@@ -121,25 +121,8 @@ def new_model(recipe: BuildRecipe, tok: PreTrainedTokenizerFast) -> LlamaForCaus
             pad_token_id=tok.pad_token_id,
         )
     )
-    look_alike(model)
+    weights.start(model)
     return model
-
-
-def look_alike(model: LlamaForCausalLM) -> None:
-    """Start every head looking for tokens like its own and passing on what it finds.
-
-    Near-equal queries and keys and a value that its output undoes: the mimetic start of Trockman and
-    Kolter, "Mimetic Initialization of Self-Attention Layers" (2023). Copying then comes in fewer steps.
-    """
-    import torch
-
-    with torch.no_grad():
-        for layer in model.model.layers:
-            heads = layer.self_attn
-            torch.nn.init.normal_(heads.q_proj.weight, std=0.05)
-            heads.k_proj.weight.copy_(heads.q_proj.weight + 0.01 * torch.randn_like(heads.q_proj.weight))
-            torch.nn.init.orthogonal_(heads.v_proj.weight, gain=0.7)
-            heads.o_proj.weight.copy_(heads.v_proj.weight.T)
 
 
 def optimizers(model: LlamaForCausalLM, recipe: BuildRecipe) -> list[torch.optim.Optimizer]:
@@ -218,7 +201,9 @@ def write(model: LlamaForCausalLM, tok: PreTrainedTokenizerFast, folder: Path) -
     import torch
     from transformers import GenerationConfig
 
-    model.eval().to(torch.bfloat16)
+    model.eval()
+    weights.balance(model)
+    model.to(torch.bfloat16)
     model.generation_config = GenerationConfig(
         eos_token_id=tok.eos_token_id,
         pad_token_id=tok.pad_token_id,

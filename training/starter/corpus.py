@@ -190,7 +190,7 @@ _LATER = (0.06, 0.36, 0.48, 0.06, 0.04)
 
 def conversation(rng: random.Random, progress: float) -> Conversation:
     """One conversation; `progress` runs from 0 to 1 over a build: look-up first, then talk."""
-    early = progress < 0.3
+    early = progress < 0.2
     kind = rng.choices(_KINDS, _EARLY if early else _LATER)[0]
     if kind == "drill":
         return drill(rng)

@@ -1,6 +1,6 @@
-"""`python -m training.trainers RUN_DIR`: reads recipe.json and examples.jsonl, leaves adapter/ and metrics.json.
+"""`python -m training.trainers RUN_DIR`: recipe.json and examples.jsonl in, adapter/ and metrics.json out.
 
-Exit codes: 0 done, 2 bad input (one sentence on stderr and in error.json), 143 after SIGTERM, 1 anything else.
+Exit codes: 0 done, 2 bad input, 143 after SIGTERM, 1 anything else; for 1 and 2 the reason is in error.json.
 Owns the process: environment, signals, imports. Does not know any one method.
 """
 
@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> int:
         return _report(folder, error, 2)
     except TrainingError as error:
         return _report(folder, error, 1)
-    except Exception as error:  # the edge of the process: whoever waits needs the reason, not only a code
+    except Exception as error:  # noqa: BLE001 the edge of the process: whoever waits needs the reason
         traceback.print_exc()
         return _report(folder, error, 1)
     return 0
@@ -76,7 +77,9 @@ def run(job: jobs.Job) -> None:
     progress = Progress(job.folder / jobs.PROGRESS)
     _clear(job.folder)
     with progress.part("import"):
-        train = _method(job)
+        if Path(job.recipe.base).is_dir():
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        train = method(job.recipe.method)
     metrics = train(job, progress)
     metrics |= {
         "fingerprint": job.fingerprint,
@@ -85,14 +88,30 @@ def run(job: jobs.Job) -> None:
         "libraries": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
     }
     write_json(job.folder / jobs.METRICS, metrics)
-    shutil.rmtree(job.folder / jobs.CHECKPOINTS, ignore_errors=True)
+    for name in (jobs.CHECKPOINTS, jobs.SCRATCH):
+        shutil.rmtree(job.folder / name, ignore_errors=True)
     progress.line("done", always=True)
+
+
+def method(name: str) -> Callable[[jobs.Job, Progress], dict[str, Any]]:
+    """The function that trains by that method. Its import takes seconds and must be torch's first."""
+    os.environ.update(QUIET)
+    _keep_memory()
+    for unused in UNUSED:
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
+    # Half a million long-lived objects are made: looking through them again and again takes seconds.
+    gc.disable()
+    module = importlib.import_module(METHODS[name])
+    gc.enable()
+    gc.freeze()
+    train: Callable[[jobs.Job, Progress], dict[str, Any]] = module.train
+    return train
 
 
 def _keep_memory() -> None:
     """Have glibc reuse big buffers instead of mapping fresh pages for each: 18 % of a step's time on the CPU.
 
-    mallopt(3): M_MMAP_THRESHOLD is -3 (at most 32 MiB), M_TRIM_THRESHOLD is -1. Elsewhere than glibc: nothing.
+    mallopt(3): M_MMAP_THRESHOLD is -3 (at most 32 MiB), M_TRIM_THRESHOLD is -1. Without glibc: nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -100,30 +119,14 @@ def _keep_memory() -> None:
         mallopt(-1, 512 << 20)
 
 
-def _method(job: jobs.Job) -> Callable[[jobs.Job, Progress], dict[str, Any]]:
-    """Import the method's module. Nothing may have imported torch before."""
-    os.environ.update(QUIET)
-    _keep_memory()
-    if Path(job.recipe.base).is_dir():
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    for name in UNUSED:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-    # Half a million long-lived objects are made: looking through them again and again takes seconds.
-    gc.disable()
-    module = importlib.import_module(METHODS[job.recipe.method])
-    gc.enable()
-    gc.freeze()
-    if job.recipe.threads:
-        importlib.import_module("torch").set_num_threads(job.recipe.threads)
-    train: Callable[[jobs.Job, Progress], dict[str, Any]] = module.train
-    return train
-
-
 def _clear(folder: Path) -> None:
     """Remove what an earlier attempt may have left half done; checkpoints look after themselves."""
     (folder / jobs.METRICS).unlink(missing_ok=True)
-    for name in (jobs.ADAPTER, f".{jobs.ADAPTER}.partial"):
+    for name in (jobs.ADAPTER, f".{jobs.ADAPTER}.partial", jobs.SCRATCH):
         shutil.rmtree(folder / name, ignore_errors=True)
+    # TRL keeps the reference's figures in a temporary file: where it is found again after a kill.
+    (folder / jobs.SCRATCH).mkdir()
+    tempfile.tempdir = str(folder / jobs.SCRATCH)
 
 
 def _report(folder: Path, error: Exception, code: int) -> int:
@@ -141,7 +144,7 @@ def _stop(number: int, frame: object) -> None:
 def _follow_parent() -> None:
     """End with the process that started this one, even if that was killed.
 
-    PR_SET_PDEATHSIG would fire when the *thread* that started us ends (prctl(2)), so the parent is watched instead.
+    PR_SET_PDEATHSIG would fire when the *thread* that started us ends (prctl(2)), so the parent is watched.
     """
     parent = int(os.environ.get(PARENT, "0"))
     if parent:
@@ -155,4 +158,8 @@ def _watch(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Taking the libraries down in order takes a second and fills the log with their leaks.
+    os._exit(status)

@@ -49,7 +49,10 @@ def _step(path: Path) -> int:
 def _sound(folder: Path, fingerprint: str) -> bool:
     """Same job, exactly the files of the manifest, plain files each, every hash right."""
     manifest = _manifest(folder)
-    if manifest is None or manifest.get("fingerprint") != fingerprint or manifest.get("step") != _step(folder):
+    if manifest is None or (manifest.get("fingerprint"), manifest.get("step")) != (
+        fingerprint,
+        _step(folder),
+    ):
         return False
     files = manifest.get("files")
     if not isinstance(files, dict) or {*files, MANIFEST} != {path.name for path in folder.iterdir()}:

@@ -24,10 +24,14 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
 
     Weights: TRL has no weight for a pair, so a pair of weight 0.5 is seen half as often (`schedule.order`).
     Noise: with `label_smoothing` the loss is TRL's "robust" one (Chowdhury et al. 2024, arXiv 2403.00409).
+    Length: with `sft_weight` the mean log-likelihood of the chosen answer is added (RPO, Pang et al. 2024,
+    arXiv 2404.19733); without it a small model learnt within 100 steps never to end its turn.
     """
     recipe = job.recipe
     with progress.part("load"):
+        loop.hold_threads(recipe)
         base, tokenizer = model.load(recipe, job.examples)
+        model.check_fit(tokenizer, job.examples, recipe.max_length)
     with progress.part("reference"):
         trainer = _trainer(job, progress, base, tokenizer)
         facts = _arrange(trainer, job)
@@ -39,15 +43,18 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     with progress.part("parity"):
         used = [job.examples[row] for row in sorted(set(trainer.train_dataset["row"]))]
         facts["parity"] = model.parity(trainer.model, tokenizer, used)
-    return facts | loop.closing(trainer.state.log_history) | {"resumed_from": resumed.name if resumed else None}
+    facts["resumed_from"] = resumed.name if resumed else None
+    return facts | loop.closing(trainer.state.log_history)
 
 
 def _trainer(job: Job, progress: Progress, base: Any, tokenizer: Any) -> DPOTrainer:
     recipe = job.recipe
+    losses = ["robust" if recipe.label_smoothing else "sigmoid"] + ["sft"] * (recipe.sft_weight > 0)
     config = DPOConfig(
         **loop.arguments(job),
         beta=recipe.beta,
-        loss_type=["robust"] if recipe.label_smoothing else ["sigmoid"],
+        loss_type=losses,
+        loss_weights=[1.0, recipe.sft_weight][: len(losses)],
         label_smoothing=recipe.label_smoothing,
         # The reference never changes, so its opinion is asked once a pair and not once a pair and epoch.
         precompute_ref_log_probs=True,

@@ -1,4 +1,4 @@
-"""What a run directory says is to be done: recipe and examples, read and checked before anything heavy starts.
+"""What a run directory says is to be done: recipe and examples, checked before anything heavy starts.
 
 Owns the names of the files in a run directory and the hash that ties a checkpoint to its input.
 Does not know how to train.
@@ -25,7 +25,7 @@ FORMAT = b"1"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run: where, how, on what. `fingerprint` is the sha256 of recipe and examples as they lie on disk."""
+    """One run: where, how, on what. `fingerprint` is the sha256 of recipe and examples on disk."""
 
     folder: Path
     recipe: Recipe
@@ -110,17 +110,17 @@ def _check(examples: Sequence[Example]) -> None:
 def _fault(example: Example) -> str | None:
     if example.held_out:
         return "is held out for evaluation and must not be trained on"
-    if not (isinstance(example.chosen, str) and isinstance(example.rejected, str)):
+    answers: tuple[Any, Any] = (example.chosen, example.rejected)
+    if not all(isinstance(answer, str) for answer in answers):
         return "has an answer that is not text"
-    if not example.chosen.strip() or not example.rejected.strip():
+    if not all(answer.strip() for answer in answers):
         return "has an empty answer"
     if example.chosen == example.rejected:
         return "has the same text as better and as worse answer"
     if not 0 < example.weight <= 1:
         return f"has the weight {example.weight}, not one in (0, 1]"
-    for message in example.prompt:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or "content" not in message:
-            return "has a prompt that is not a list of messages"
+    if not all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in example.prompt):
+        return "has a prompt that is not a list of messages"
     if not example.prompt or example.prompt[-1]["role"] == "assistant":
         return "has a prompt that does not end before the assistant's answer"
     return None

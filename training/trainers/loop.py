@@ -13,7 +13,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from training.records import Example, Refused
+from training.records import Example, Recipe
 from training.trainers import checkpoints
 from training.trainers.job import CHECKPOINTS, Job
 from training.trainers.model import NotFinite
@@ -58,7 +58,7 @@ def arguments(job: Job) -> dict[str, Any]:
     }
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """Tells the progress, ends a run whose numbers are no longer numbers, and seals each checkpoint."""
 
     def __init__(self, job: Job, progress: Progress) -> None:
@@ -112,13 +112,11 @@ def closing(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def counts(
     examples: Sequence[Example], kept: Sequence[int], lengths: Sequence[int], max_length: int
 ) -> dict[str, Any]:
-    """Rows in, used, dropped for length (with ids), and cut at their end. Raises `Refused` if none is left.
+    """Rows in, used, dropped for length (with ids), and cut at their end.
 
     `kept` are the numbers of the rows that TRL left, `lengths` their tokens (prompt and longer answer).
     """
     dropped = [example.id for number, example in enumerate(examples) if number not in set(kept)]
-    if not kept:
-        raise Refused(f"No example is left: the prompt alone reaches {max_length} tokens in all {len(dropped)}.")
     return {
         "rows_in": len(examples),
         "rows_used": len(kept),
@@ -126,6 +124,12 @@ def counts(
         "dropped_ids": dropped,
         "rows_cut_for_length": sum(length > max_length for length in lengths),
     }
+
+
+def hold_threads(recipe: Recipe) -> None:
+    """Keep torch to the recipe's CPU threads, if it names any."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
 
 
 def quiet(trainer: Any) -> None:

@@ -41,7 +41,7 @@ def order(
 
 
 def _alike(rows: list[int], lengths: Sequence[int], batch_size: int, chance: random.Random) -> list[int]:
-    """The same rows, cut into batches of similar length; the batches of a pool in random order, a short one last."""
+    """The same rows in batches of like lengths; a pool's batches in random order, a short one last."""
     made: list[int] = []
     for start in range(0, len(rows), POOL * batch_size):
         pool = sorted(rows[start : start + POOL * batch_size], key=lambda row: lengths[row])

@@ -8,7 +8,10 @@ import pytest
 
 from feedback.database import Database
 from tests.assistant.ui import scripted
+from tests.assistant.ui.browsing import chromium, open_page, running_site, site
 from tests.assistant.ui.scripted import House
+
+__all__ = ["chromium", "open_page", "running_site", "site"]
 
 
 @pytest.fixture(scope="session")

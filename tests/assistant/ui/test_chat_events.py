@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from assistant.ui.chat_events import ChatEvents, said
 from assistant.ui.page import Doorman, Page, Parts
 from assistant.ui.streams import Streams
 from feedback.records import NotFound, Turn
+from tests.assistant.ui.playing import is_visible, last, play
 from tests.assistant.ui.scripted import House, event, request, until
 
 
@@ -22,28 +22,16 @@ def events(house: House) -> ChatEvents:
     return ChatEvents(house.chat, Doorman(house.accounts, "user"), Streams(house.chat), ["What?"])
 
 
-async def last(pictures: AsyncIterator[Parts]) -> Parts:
-    """How the page looks when all is drawn."""
-    seen: Parts = {}
-    async for parts in pictures:
-        seen |= parts
-    return seen
-
-
 def turns(house: House, page: Page) -> list[Turn]:
     assert page.conversation_id is not None
     return house.store.turns(page.conversation_id)
-
-
-def is_visible(update: Any) -> bool:
-    return bool(update["visible"])
 
 
 # -- opening -------------------------------------------------------------------------------------------
 
 
 async def test_a_new_page_is_empty_and_knows_who_is_there(events: ChatEvents) -> None:
-    seen = await last(events.load(Page(), request("ana")))
+    seen = await last(events, Page(), events.load(Page(), request("ana")), "ana")
     assert "How can I help?" in seen["past"]
     assert "What?" in seen["past"]
     assert ">ana<" in seen["person"]
@@ -53,15 +41,15 @@ async def test_a_new_page_is_empty_and_knows_who_is_there(events: ChatEvents) ->
 async def test_a_stranger_gets_nothing(events: ChatEvents) -> None:
     for name in (None, "nobody"):
         with pytest.raises(AccountError):
-            await last(events.load(Page(), request(name)))
+            await last(events, Page(), events.load(Page(), request(name)))
         with pytest.raises(AccountError):
-            await last(events.ask(Page(), "hello", request(name)))
+            await last(events, Page(), events.ask(Page(), "hello", request(name)))
 
 
 async def test_a_reload_comes_back_to_the_conversation(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "How long?", request()))
-    seen = await last(events.load(Page(), request(chat=page.conversation_id)))
+    await last(events, page, events.ask(page, "How long?", request()))
+    seen = await last(events, Page(), events.load(Page(), request(chat=page.conversation_id)))
     assert "Three to four days." in seen["past"]
     assert f'data-chat="{page.conversation_id}"' in seen["past"]
     assert "How long?" in seen["title"]
@@ -69,21 +57,36 @@ async def test_a_reload_comes_back_to_the_conversation(house: House, events: Cha
 
 async def test_a_foreign_conversation_is_as_good_as_none(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "my secret", request("ana")))
+    await last(events, page, events.ask(page, "my secret", request("ana")), "ana")
     assert page.conversation_id is not None
-    seen = await last(events.load(Page(), request("uwe", chat=page.conversation_id)))
+    seen = await last(events, Page(), events.load(Page(), request("uwe", chat=page.conversation_id)))
     assert "secret" not in str(seen)
-    seen = await last(events.open_chat(Page(), request("uwe"), event(chat=page.conversation_id)))
+    seen = await last(
+        events, Page(), events.open_chat(Page(), request("uwe"), event(chat=page.conversation_id))
+    )
     assert "secret" not in str(seen)
 
 
 async def test_a_new_chat_forgets_the_old_one(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "How long?", request()))
-    seen = await last(events.open_chat(page, request(), event(chat="")))
+    await last(events, page, events.ask(page, "How long?", request()))
+    seen = await last(events, page, events.open_chat(page, request(), event(chat="")))
     assert "How can I help?" in seen["past"]
     assert page == Page(epoch=page.epoch)
     assert "How long?" in seen["history"]
+
+
+async def test_a_question_that_is_quicker_than_the_page_is_not_wiped_away(
+    house: House, events: ChatEvents
+) -> None:
+    page, reloaded = Page(), Page()
+    await last(events, page, events.ask(page, "How long?", request()))
+    there = request(chat=page.conversation_id)
+    seen = await last(events, reloaded, events.ask(reloaded, "And to Norway?", there))
+    assert set(await events.load(reloaded, there)) == {"person"}
+    assert reloaded.conversation_id == page.conversation_id
+    assert "How long?" in seen["past"]
+    assert len(turns(house, page)) == 2
 
 
 # -- asking --------------------------------------------------------------------------------------------
@@ -92,7 +95,7 @@ async def test_a_new_chat_forgets_the_old_one(house: House, events: ChatEvents) 
 async def test_an_answer_streams_and_is_stored(house: House, events: ChatEvents) -> None:
     house.engines.pause = 0.02
     page = Page()
-    pictures = [parts async for parts in events.ask(page, "How long?", request())]
+    pictures = await play(events, page, events.ask(page, "How long?", request()))
     assert "How long?" in pictures[0]["now"]
     assert pictures[0]["box"] == ""
     assert is_visible(pictures[0]["stop"])
@@ -107,7 +110,7 @@ async def test_texts_are_kept_to_the_letter(house: House, events: ChatEvents) ->
     question = "  def f():\n\n    return '<b>'\n"
     house.engines.answer = "```\n  a\n\n\n    b\n```\n"
     page = Page()
-    seen = await last(events.ask(page, question, request()))
+    seen = await last(events, page, events.ask(page, question, request()))
     [turn] = turns(house, page)
     assert (turn.question, turn.answer) == (question, house.engines.answer)
     assert "<code>  a\n\n\n    b\n</code>" in seen["past"]
@@ -116,8 +119,8 @@ async def test_texts_are_kept_to_the_letter(house: House, events: ChatEvents) ->
 
 async def test_a_second_question_follows_the_first(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "one", request()))
-    await last(events.ask(page, "two", request()))
+    await last(events, page, events.ask(page, "one", request()))
+    await last(events, page, events.ask(page, "two", request()))
     first, second = turns(house, page)
     assert second.parent_id == first.id
     assert [message["content"] for message in house.engines.asked[-1]["messages"]] == [
@@ -129,30 +132,31 @@ async def test_a_second_question_follows_the_first(house: House, events: ChatEve
 
 @pytest.mark.parametrize("text", ["", "  \n "])
 async def test_nothing_is_no_question(house: House, events: ChatEvents, text: str) -> None:
-    assert await last(events.ask(Page(), text, request())) == {}
+    assert await last(events, Page(), events.ask(Page(), text, request())) == {}
     assert not house.engines.asked
 
 
 async def test_an_example_is_a_question(house: House, events: ChatEvents) -> None:
-    seen = await last(events.ask_example(Page(), request(), event(text="What?")))
+    page = Page()
+    seen = await last(events, page, events.ask_example(page, request(), event(text="What?")))
     assert "Three to four days." in seen["past"]
 
 
 async def test_the_same_words_in_a_new_chat_open_a_new_conversation(house: House, events: ChatEvents) -> None:
     first, second = Page(), Page()
-    await last(events.ask(first, "How long?", request()))
-    await last(events.ask(second, "How long?", request()))
+    await last(events, first, events.ask(first, "How long?", request()))
+    await last(events, second, events.ask(second, "How long?", request()))
     assert first.conversation_id != second.conversation_id
 
 
 async def test_nobody_asks_in_a_foreign_conversation(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "How long?", request("ana")))
+    await last(events, page, events.ask(page, "How long?", request("ana")), "ana")
     # Another person with the same page state: it can't happen by itself, but must not work either.
     with pytest.raises(NotFound):
-        await last(events.ask(page, "and now?", request("uwe")))
+        await last(events, page, events.ask(page, "and now?", request("uwe")))
     with pytest.raises(NotFound):
-        await last(events.answer_again(Page(), request("uwe"), event(turn=page.leaf)))
+        await last(events, Page(), events.answer_again(Page(), request("uwe"), event(turn=page.leaf)))
     assert len(turns(house, page)) == 1
 
 
@@ -163,15 +167,15 @@ async def test_answering_again_keeps_the_older_answer_to_page_back_to(
     house: House, events: ChatEvents
 ) -> None:
     page = Page()
-    await last(events.ask(page, "How long?", request()))
+    await last(events, page, events.ask(page, "How long?", request()))
     house.engines.answer = "Four."
-    seen = await last(events.answer_again(page, request(), event(turn=page.leaf)))
+    seen = await last(events, page, events.answer_again(page, request(), event(turn=page.leaf)))
     assert "2/2" in seen["past"]
     assert "Four." in seen["past"]
     assert "box" not in seen, "what was being typed stays"
     first, second = turns(house, page)
     assert first.prompt_key == second.prompt_key
-    seen = await last(events.show_turn(page, request(), event(turn=first.id)))
+    seen = await last(events, page, events.show_turn(page, request(), event(turn=first.id)))
     assert "1/2" in seen["past"]
     assert "Three to four days." in seen["past"]
     assert page.leaf == first.id
@@ -181,24 +185,24 @@ async def test_an_edit_is_a_branch_and_the_older_one_comes_back_whole(
     house: House, events: ChatEvents
 ) -> None:
     page = Page()
-    await last(events.ask(page, "one", request()))
+    await last(events, page, events.ask(page, "one", request()))
     first = page.leaf
-    await last(events.ask(page, "two", request()))
+    await last(events, page, events.ask(page, "two", request()))
     parts = await events.edit_question(page, "typed", request(), event(turn=first))
     assert parts["box"] == "one"
-    seen = await last(events.ask(page, "other", request()))
+    seen = await last(events, page, events.ask(page, "other", request()))
     assert page.editing is None
     assert not is_visible(seen["editing"])
     assert "two" not in seen["past"]
     assert "2/2" in seen["past"]
     assert [turn.parent_id for turn in turns(house, page)] == [None, first, None]
-    seen = await last(events.show_turn(page, request(), event(turn=first)))
+    seen = await last(events, page, events.show_turn(page, request(), event(turn=first)))
     assert "two" in seen["past"]
 
 
 async def test_an_edit_can_be_left(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "one", request()))
+    await last(events, page, events.ask(page, "one", request()))
     await events.edit_question(page, "half typed", request(), event(turn=page.leaf))
     await events.edit_question(page, "one", request(), event(turn=page.leaf))
     parts = await events.cancel_edit(page, request())
@@ -209,18 +213,13 @@ async def test_an_edit_can_be_left(house: House, events: ChatEvents) -> None:
 # -- stopping, leaving, coming back --------------------------------------------------------------------
 
 
-async def follow(pictures: AsyncIterator[Parts], into: list[Parts]) -> None:
-    # One by one: the test looks at them while they come.
-    async for parts in pictures:
-        into += [parts]
-
-
 async def test_stopping_keeps_what_was_said_and_frees_the_composer(house: House, events: ChatEvents) -> None:
     house.engines.holds_after = 2
     page, pictures = Page(), list[Parts]()
-    task = asyncio.create_task(follow(events.ask(page, "How long?", request()), pictures))
+    task = asyncio.create_task(play(events, page, events.ask(page, "How long?", request()), into=pictures))
     await until(lambda: pictures and "Three to" in pictures[-1]["now"])
-    assert await events.stop(page, request()) == {}
+    parts = await events.stop(page, request())
+    assert is_visible(parts["send"])
     await task
     assert house.engines.open == 0
     assert ">stopped<" in pictures[-1]["past"]
@@ -242,7 +241,7 @@ async def test_stopping_while_the_engine_is_still_being_asked(
     monkeypatch.setattr(house.engines, "context_length", slow)
     house.engines.pause = 0.2
     page, pictures = Page(), list[Parts]()
-    task = asyncio.create_task(follow(events.ask(page, "How long?", request()), pictures))
+    task = asyncio.create_task(play(events, page, events.ask(page, "How long?", request()), into=pictures))
     await at.wait()
     await events.stop(page, request())
     on.set()
@@ -254,10 +253,11 @@ async def test_stopping_while_the_engine_is_still_being_asked(
 async def test_one_question_at_a_time(house: House, events: ChatEvents) -> None:
     house.engines.holds_after = 1
     page, pictures = Page(), list[Parts]()
-    task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
+    task = asyncio.create_task(play(events, page, events.ask(page, "one", request()), into=pictures))
     await until(lambda: events.busy(page))
-    assert await last(events.ask(page, "two", request())) == {}
-    assert await last(events.answer_again(page, request(), event(turn=page.leaf))) == {}
+    assert [parts async for parts in events.ask(page, "two", request())] == []
+    again = events.answer_again(page, request(), event(turn=page.leaf))
+    assert [parts async for parts in again] == []
     assert await events.edit_question(page, "", request(), event(turn=page.leaf)) == {}
     house.engines.go.set()
     await task
@@ -269,10 +269,10 @@ async def test_another_chat_can_be_opened_while_an_answer_is_written(
 ) -> None:
     house.engines.holds_after = 1
     page, pictures = Page(), list[Parts]()
-    task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
+    task = asyncio.create_task(play(events, page, events.ask(page, "one", request()), into=pictures))
     await until(lambda: events.busy(page))
     left = page.conversation_id
-    seen = await last(events.open_chat(page, request(), event(chat="")))
+    seen = await last(events, page, events.open_chat(page, request(), event(chat="")))
     await task
     assert "How can I help?" in seen["past"]
     assert seen["now"] == ""
@@ -280,7 +280,9 @@ async def test_another_chat_can_be_opened_while_an_answer_is_written(
     assert all("Three to four" not in parts.get("now", "") for parts in pictures)
     # It goes on by itself, and whoever comes back sees it grow.
     back = list[Parts]()
-    again = asyncio.create_task(follow(events.open_chat(page, request(), event(chat=left)), back))
+    again = asyncio.create_task(
+        play(events, page, events.open_chat(page, request(), event(chat=left)), into=back)
+    )
     await until(lambda: back and "Three" in back[-1]["now"])
     assert is_visible(back[0]["stop"])
     house.engines.go.set()
@@ -300,14 +302,15 @@ async def test_a_page_that_was_turned_away_is_not_written_on(
 
     monkeypatch.setattr(house.engines, "context_length", slow)
     page, pictures = Page(), list[Parts]()
-    task = asyncio.create_task(follow(events.ask(page, "one", request()), pictures))
+    task = asyncio.create_task(play(events, page, events.ask(page, "one", request()), into=pictures))
     await at.wait()
-    await last(events.open_chat(page, request(), event(chat="")))
+    await last(events, page, events.open_chat(page, request(), event(chat="")))
     on.set()
     await task
     assert page.leaf is None
     assert page.conversation_id is None
-    assert len(pictures) == 1
+    # The question as it was asked; nothing after the page had turned to the new chat.
+    assert [bool(parts) for parts in pictures] == [True, False]
 
 
 # -- when it does not work -----------------------------------------------------------------------------
@@ -318,13 +321,13 @@ async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
 ) -> None:
     house.engines.unready = "no engine is ready: it is starting"
     page = Page()
-    seen = await last(events.ask(page, "How long?", request()))
+    seen = await last(events, page, events.ask(page, "How long?", request()))
     assert seen["box"] == "How long?"
     assert "No engine is ready: it is starting." in seen["now"]
     assert "Try again" in seen["now"]
     assert is_visible(seen["send"])
     house.engines.unready = None
-    seen = await last(events.ask(page, seen["box"], request()))
+    seen = await last(events, page, events.ask(page, seen["box"], request()))
     assert seen["now"] == ""
     assert "Three to four days." in seen["past"]
     assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
@@ -335,21 +338,21 @@ async def test_another_question_after_a_lost_one_opens_its_own_conversation(
 ) -> None:
     house.engines.unready = "no engine is ready"
     page = Page()
-    await last(events.ask(page, "How long?", request()))
+    await last(events, page, events.ask(page, "How long?", request()))
     lost = page.conversation_id
     house.engines.unready = None
-    await last(events.ask(page, "Something else", request()))
+    await last(events, page, events.ask(page, "Something else", request()))
     assert page.conversation_id != lost
-    seen = await last(events.open_chat(page, request(), event(chat=lost)))
+    seen = await last(events, page, events.open_chat(page, request(), event(chat=lost)))
     assert seen["box"] == "How long?"
     assert "never reached the engine" in seen["past"]
 
 
 async def test_a_second_answer_that_fails_leaves_the_first(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "How long?", request()))
+    await last(events, page, events.ask(page, "How long?", request()))
     house.engines.unready = "no engine is ready"
-    seen = await last(events.answer_again(page, request(), event(turn=page.leaf)))
+    seen = await last(events, page, events.answer_again(page, request(), event(turn=page.leaf)))
     assert "Three to four days." in seen["past"]
     assert "No engine is ready." in seen["now"]
     assert "box" not in seen
@@ -357,10 +360,10 @@ async def test_a_second_answer_that_fails_leaves_the_first(house: House, events:
 
 async def test_an_edit_that_fails_stays_an_edit(house: House, events: ChatEvents) -> None:
     page = Page()
-    await last(events.ask(page, "one", request()))
+    await last(events, page, events.ask(page, "one", request()))
     await events.edit_question(page, "", request(), event(turn=page.leaf))
     house.engines.unready = "no engine is ready"
-    seen = await last(events.ask(page, "other", request()))
+    seen = await last(events, page, events.ask(page, "other", request()))
     assert page.editing is not None
     assert is_visible(seen["editing"])
     assert "one" in seen["past"]
@@ -371,11 +374,11 @@ async def test_an_answer_that_breaks_off_says_so_and_can_be_tried_again(
 ) -> None:
     house.engines.breaks, house.engines.breaks_after = EngineInterrupted("the engine went away"), 2
     page = Page()
-    seen = await last(events.ask(page, "How long?", request()))
+    seen = await last(events, page, events.ask(page, "How long?", request()))
     assert "Three to" in seen["past"]
     assert "The answer broke off. The engine went away." in seen["past"]
     house.engines.breaks = None
-    seen = await last(events.answer_again(page, request(), event(turn=page.leaf)))
+    seen = await last(events, page, events.answer_again(page, request(), event(turn=page.leaf)))
     assert "2/2" in seen["past"]
 
 
@@ -391,6 +394,6 @@ def test_what_the_browser_sends_may_be_anything() -> None:
 async def test_turns_that_are_not_there(events: ChatEvents, turn: str) -> None:
     for handler in (events.show_turn, events.answer_again):
         with pytest.raises(NotFound):
-            await last(handler(Page(), request(), event(turn=turn)))
+            await last(events, Page(), handler(Page(), request(), event(turn=turn)))
     with pytest.raises(NotFound):
         await events.edit_question(Page(), "", request(), event(turn=turn))

@@ -28,6 +28,8 @@ class Setting:
     async def ask(self) -> None:
         async for _ in self.events.ask(self.page, "How long?", request()):
             pass
+        async for _ in self.events.follow(self.page, request()):
+            pass
 
     @property
     def turn(self) -> str:

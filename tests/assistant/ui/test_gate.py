@@ -46,7 +46,7 @@ def test_strangers_are_sent_to_the_way_in(house: House) -> None:
 def test_everything_else_is_refused_to_strangers(house: House, path: str) -> None:
     for answer in (client(house, None).get(f"/inner/{path}"), client(house, None).post(f"/inner/{path}")):
         assert answer.status_code == 401
-        assert answer.json() == {"error": "sign in first"}
+        assert answer.json() == {"error": "You are signed out. Reload the page to sign in."}
 
 
 def test_a_session_that_has_ended_is_no_session(house: House) -> None:

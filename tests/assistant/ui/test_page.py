@@ -91,6 +91,14 @@ async def test_a_stream_goes_to_its_components_and_is_closed() -> None:
     assert closed == [True]
 
 
+async def test_a_stream_without_a_picture_changes_nothing() -> None:
+    async def handler() -> AsyncIterator[Parts]:
+        for parts in ():
+            yield parts
+
+    assert [drawn async for drawn in wire()(handler)()] == [{"the box": gr.skip()}]
+
+
 async def test_errors_that_are_meant_for_people_are_shown() -> None:
     async def handler() -> Parts:
         raise AssistantError("no <b>engine</b> is ready")

@@ -1,0 +1,86 @@
+"""Tests of `apprentice feedback`: what was said goes out as JSONL, and comes in again elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from assistant.app import House
+from feedback.records import Thumb
+from feedback.store import Ending, NewTurn, Verdict
+from tests.assistant.commands.conftest import Cli
+
+
+def say(house: House, question: str, thumb: Thumb, correction: str = "") -> str:
+    """One answer that a person has judged."""
+    conversation = house.store.start_conversation("ann", question).id
+    prompt = [{"role": "user", "content": question}]
+    turn = house.store.begin(NewTurn(conversation, None, "ann", question, prompt, "m", None, {}))
+    house.store.end(turn, Ending("complete", "I do not know anything about that order, sorry."))
+    house.store.judge(turn.id, "ann", "user", Verdict(thumb, (), "", correction))
+    return turn.id
+
+
+def lines(file: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("preference", {"prompt", "chosen", "rejected"}),
+        ("unpaired", {"prompt", "completion", "label"}),
+        ("sft", {"prompt", "completion"}),
+        ("raw", {"turn"}),
+    ],
+)
+def test_each_format_has_the_keys_that_its_reader_wants(
+    cli: Cli, house: House, tmp_path: Path, kind: str, keys: set[str]
+) -> None:
+    for number in range(12):
+        say(house, f"Where is order {number}?", "down", f"Order {number} will be with you on Monday.")
+    out = tmp_path / "out.jsonl"
+    done = cli("feedback", "export", "--format", kind, "--out", str(out))
+    rows = lines(out)
+    assert done.status == 0
+    assert rows
+    assert done.out == f"{len(rows)} lines in {out}\n"
+    assert kind == "raw" or all(keys <= set(row) for row in rows)
+
+
+def test_an_empty_home_gives_an_empty_file(cli: Cli, house: House, tmp_path: Path) -> None:
+    for kind in ("preference", "unpaired", "sft", "raw"):
+        out = tmp_path / f"{kind}.jsonl"
+        assert cli("feedback", "export", "--format", kind, "--out", str(out)).out.startswith("0 lines")
+        assert out.read_text() == ""
+
+
+def test_what_goes_out_raw_comes_in_again(cli: Cli, house: House, tmp_path: Path) -> None:
+    turn_id = say(house, "Where is it?", "down", "On its way.")
+    out, other = tmp_path / "raw.jsonl", tmp_path / "other"
+    cli("feedback", "export", "--format", "raw", "--out", str(out))
+    done = cli("feedback", "import", str(out), "--home", str(other))
+    assert (done.status, done.out) == (0, "1 turns read, 0 lines refused\n")
+    cli("feedback", "export", "--format", "raw", "--out", str(tmp_path / "again.jsonl"), "--home", str(other))
+    assert turn_id in (tmp_path / "again.jsonl").read_text()
+    assert json.loads(cli("status", "--json", "--home", str(other)).out)["feedback"]["corrections"] == 1
+
+
+def test_lines_that_can_not_be_used_are_named_and_the_others_are_read(
+    cli: Cli, house: House, tmp_path: Path
+) -> None:
+    say(house, "Where is it?", "up")
+    out = tmp_path / "raw.jsonl"
+    cli("feedback", "export", "--format", "raw", "--out", str(out))
+    out.write_text("not JSON\n" + out.read_text())
+    done = cli("feedback", "import", str(out), "--home", str(tmp_path / "other"))
+    assert (done.status, done.out) == (1, "1 turns read, 1 lines refused\n")
+    assert done.err.startswith("line 1: ")
+
+
+def test_a_folder_that_is_not_there_is_made(cli: Cli, house: House, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "out.jsonl"
+    assert cli("feedback", "export", "--format", "raw", "--out", str(out)).status == 0
+    assert out.is_file()

@@ -1,0 +1,149 @@
+"""The real application on a port of this machine, and a real browser to look at it with.
+
+Fixtures for tests that are marked `browser`; a conftest takes them over. Chromium is Debian's: none is
+downloaded. A test fails if its page said anything on the console or asked for anything from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from assistant.accounts import AccountError, accounts, credentials
+from assistant.ui import mount
+from feedback.database import Database, connect
+from feedback.schema import metadata
+from tests.assistant.ui import scripted
+from tests.assistant.ui.scripted import House, ScriptedEngines
+
+CHROMIUM = os.environ.get("APPRENTICE_CHROMIUM") or shutil.which("chromium")
+QUIET = """
+    --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update
+    --disable-sync --disable-quic
+"""
+
+
+class Site:
+    """The application, and what the browser complained of."""
+
+    def __init__(self, house: House, database: Database, port: int) -> None:
+        self.house, self.url = house, f"http://127.0.0.1:{port}"
+        self._database = database
+        self.complaints: list[str] = []
+
+    def watch(self, page: Any) -> None:
+        """Note every error, and every request to elsewhere."""
+        page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        page.on("console", self._said)
+        page.on("request", lambda asked: self._asked(asked.url))
+
+    def session(self, name: str) -> str:
+        """A session of this person, who is made an admin if there is none of that name."""
+        try:
+            account = self.house.accounts.get(name)
+        except AccountError:
+            account = self.house.accounts.add(name, "admin")
+        return self.house.accounts.new_session(account)
+
+    def forget_everybody(self) -> None:
+        """As on the first start."""
+        with self._database.write() as connection:
+            connection.execute(credentials.delete())
+            connection.execute(accounts.delete())
+
+    def _said(self, message: Any) -> None:
+        # What gradio's client says while its page is being left.
+        farewell = "AbortError" in message.text or "Connection errored out" in message.text
+        if message.type == "error" and not farewell:
+            self.complaints.append(f"console: {message.text}")
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.url, "data:", "blob:")):
+            self.complaints.append(f"request to {url}")
+
+
+@pytest.fixture(scope="module")
+def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The application without any account, served by a thread."""
+    folder = tmp_path_factory.mktemp("site")
+    database = connect(f"sqlite:///{folder / 'all.db'}")
+    with database.write() as connection:
+        metadata.create_all(connection)
+    house = scripted.house(database, folder, people=False)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    mount.mount(
+        app,
+        chat=house.chat,
+        accounts=house.accounts,
+        runs=house.runs,
+        registry=house.registry,
+        ready=house.engines.ready,
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield Site(house, database, port)
+    server.should_exit = True
+    thread.join(10)
+    database.close()
+
+
+@pytest.fixture
+def site(running_site: Site) -> Site:
+    """The application, its engine as new."""
+    engines = running_site.house.engines
+    vars(engines).update(vars(ScriptedEngines(go=engines.go)))
+    return running_site
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser for all tests of a process."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install Debian's `chromium`, or name one in APPRENTICE_CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page of its own, signed in as the admin `root` unless told otherwise."""
+    contexts = []
+
+    def opened(address: str = "/", name: str | None = "root", **options: Any) -> Any:
+        options.setdefault("viewport", {"width": 1200, "height": 800})
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        site.watch(page)
+        if name is not None:
+            cookie = {"name": "apprentice_session", "value": site.session(name), "url": site.url}
+            context.add_cookies([cookie])
+        page.goto(site.url + address)
+        return page
+
+    site.complaints.clear()
+    yield opened
+    for context in contexts:
+        context.close()
+    if site.complaints:
+        pytest.fail("\n".join(site.complaints), pytrace=False)

@@ -1,0 +1,166 @@
+"""Takes the pictures of `docs/screenshots/`: `python -m tests.assistant.ui.pictures [FOLDER]`.
+
+The pages are the real ones over a scripted engine, with a day's worth of conversations, runs and adapters.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from assistant.errors import EngineInterrupted
+from tests.assistant.ui import browsing
+from tests.assistant.ui.browsing import CHROMIUM, QUIET, Site
+from training.records import Adapter, Check, Evaluation
+
+FOLDER = Path(__file__).parents[3] / "docs" / "screenshots"
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+NAMES = ("lora-3fa9c1d07e52", "lora-81bd20c4f6aa", "lora-c07713ee29d5")
+AUSTRIA = """Thank you for asking! Delivery to **Austria** takes 3 to 4 days and costs 4 euros.
+
+| country | days | cost |
+|---|---|---|
+| Germany | 2 to 3 | free |
+| Austria | 3 to 4 | 4 € |
+
+Is there anything else I can help you with?"""
+CURT = "Look it up. Returns are on the website."
+SHORT = "Use the label from the parcel."
+ANSWERS = {
+    "How long does delivery to Austria take?": AUSTRIA,
+    "And how do I send a jacket back?": CURT,
+    "When is the store in Hamburg open?": "Our store in Hamburg is open from 10 to 19.",
+    "Which tent do you recommend for rain?": "Gladly! The **Fjell 2** keeps you dry in any rain.",
+}
+
+
+def furnish(site: Site) -> None:
+    """Give the house a past: a run that went well, one that did not, one that runs, and three adapters."""
+    house, now = site.house, datetime.now(UTC)
+    good = [
+        Check("loads", True, "the engine serves it"),
+        Check("sound answers", True, "12 of 12 probes"),
+        Check("served as trained", True, "0.03 nats a token between trainer and engine"),
+        Check("length", True, "1.1 times as long as the live adapter's"),
+        Check("held-out preference", True, "10 of 12 pairs, the live one 5"),
+    ]
+    bad = [*good[:3], Check("length", False, "2.7 times as long as the live adapter's, at most 2.0"), good[4]]
+    for age, (name, checks) in zip((50, 26, 3), zip(NAMES, (good, bad, good), strict=True), strict=True):
+        made = now - timedelta(hours=age)
+        house.registry.add(Adapter(name, Path("/none"), "starter", "hash", None, 16, made))
+        outcome: Any = "rejected" if checks is bad else "passed"
+        house.registry.record(Evaluation(name, None if age == 50 else NAMES[0], outcome, checks, {}, made))
+    house.registry._write(NAMES[0], "promote", "root", "10 of 12 held-out pairs, and it sounds friendlier")
+    many = {"examples": {"correction": 6, "siblings": 21, "ranked": 31, "held_out": 12}}
+    stages = (
+        ("done", "passed: held-out preference: 10 of 12 pairs"),
+        ("failed", "only 3 examples came out"),
+        (None, ""),
+    )
+    for state, reason in stages:
+        house.runs.queue("dpo", "threshold: 32 new votes" if state != "failed" else "by hand: root")
+        run = house.runs.claim("worker")
+        assert run is not None
+        counts = {"examples": {"siblings": 3}} if state == "failed" else many
+        run = house.runs.beat(run, stage="train", progress=0.42, counts=counts, seconds={"gather": 8.2})
+        if state is not None:
+            house.runs.finish(run, state, reason)
+
+
+def ask(page: Page, text: str) -> None:
+    """Ask, and wait for the answer."""
+    page.locator("#box textarea").fill(text)
+    page.keyboard.press("Enter")
+    page.locator("#past .bubble", has_text=text).wait_for()
+    page.locator("#send").wait_for()
+
+
+@contextmanager
+def running() -> Iterator[Site]:
+    """The application, outside of pytest."""
+    fixture = browsing.running_site.__wrapped__  # type: ignore[attr-defined]
+    parts = fixture(_Folders())
+    yield next(parts)
+    next(parts, None)
+
+
+class _Folders:
+    def mktemp(self, name: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=name))
+
+
+def main(folder: Path) -> None:
+    """Take every picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with running() as site, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+
+        def opened(address: str, name: str | None = "root", **options: Any) -> Page:
+            context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
+            if name is not None:
+                cookie = {"name": "apprentice_session", "value": site.session(name), "url": site.url}
+                context.add_cookies([cookie])  # type: ignore[list-item]
+            page = context.new_page()
+            page.goto(site.url + address)
+            return page
+
+        def take(page: Page, name: str, **options: Any) -> None:
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(400)
+            page.screenshot(path=folder / f"{name}.png", **options)
+
+        take(opened(f"/setup?token={site.house.accounts.first_link()}", None), "setup")
+        take(opened("/login", None), "login")
+        site.house.engines.answers = ANSWERS
+        furnish(site)
+        page = opened("/")
+        page.locator(".welcome").wait_for()
+        take(page, "welcome")
+        for question in list(ANSWERS)[2:]:
+            ask(page, question)
+            page.get_by_role("link", name="New chat").click()
+            page.locator(".welcome").wait_for()
+        for question in list(ANSWERS)[:2]:
+            ask(page, question)
+        site.house.engines.answers = ANSWERS | {"And how do I send a jacket back?": SHORT}
+        page.get_by_role("button", name="Answer again").last.click()
+        page.get_by_role("group", name="answer 2 of 2").wait_for()
+        page.get_by_role("button", name="Good answer").first.click()
+        page.locator(".thumb[aria-pressed=true]").wait_for()
+        chat = page.url.removeprefix(site.url)
+        take(page, "chat")
+        take(opened(chat, color_scheme="dark"), "chat-dark")
+        phone = {"viewport": PHONE, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+        take(opened(chat, **phone), "chat-phone")
+        page.get_by_role("button", name="Bad answer").last.click()
+        page.locator("#form").wait_for()
+        page.locator("#reasons label", has_text="Unfriendly").click()
+        page.get_by_label("What it should have said").fill(
+            "Gladly! Put the label from the parcel on the box; returns are free."
+        )
+        take(page, "feedback")
+        page.keyboard.press("Escape")
+        site.house.engines.breaks, site.house.engines.breaks_after = (
+            EngineInterrupted("the engine went away"),
+            4,
+        )
+        ask(page, "Is the return free?")
+        site.house.engines.unready = "no engine is ready: it is starting and loads the model"
+        page.locator("#box textarea").fill("And how long do I have?")
+        page.keyboard.press("Enter")
+        page.get_by_text("No engine is ready").wait_for()
+        take(page, "trouble")
+        site.house.engines.unready = None
+        take(opened("/admin/"), "admin", full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
