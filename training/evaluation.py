@@ -80,8 +80,8 @@ async def _measure(
     theirs, ours = await asyncio.gather(_probe(engine, live, prompts), _probe(engine, candidate, prompts))
     faults = [probes.fault(answers) for answers in ours]
     pairs = list(held_out)[:_MOST_PAIRS]
-    # What counts is where an adapter moves the base model, which is what DPO calls the implicit reward
-    # (arXiv 2305.18290, equation 5): which side is likelier as such says more of its length than of its worth.
+    # What counts is where an adapter moves the base model, DPO's implicit reward (arXiv 2305.18290, eq. 5):
+    # which side is likelier as such says more of its length than of its worth.
     base = await _margins(engine, None, pairs)
     before = base if live is None else await _margins(engine, live, pairs)
     after = await _margins(engine, candidate, pairs)

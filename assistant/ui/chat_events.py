@@ -97,8 +97,9 @@ class ChatEvents:
 
     async def screen(self, page: Page, account: Account) -> Parts:
         """Everything that the store says about this page, drawn; an answer in the making as far as it is."""
-        reading = await to_thread.run_sync(self._read, page, account)
+        # In this order: what is not being written any more has its end in the store already.
         running = self._streams.get(page.leaf)
+        reading = await to_thread.run_sync(self._read, page, account)
         rows, now, question = reading.rows, "", ""
         if running is not None and rows:
             now, rows = transcript.running(rows[-1].turn, running.text), rows[:-1]

@@ -22,7 +22,7 @@ from training.trainers.progress import Progress
 def train(job: Job, progress: Progress) -> dict[str, Any]:
     """Leave the adapter in the job's folder; return what goes into `metrics.json`.
 
-    Weights: TRL has no weight for a pair, so a pair of weight 0.5 is seen half as often (`schedule.order`).
+    Weights: TRL has none for a pair, so one of half the weight is seen half as often (`schedule.order`).
     Noise: with `label_smoothing` the loss is TRL's "robust" one (Chowdhury et al. 2024, arXiv 2403.00409).
     Length: with `sft_weight` the mean log-likelihood of the chosen answer is added (RPO, Pang et al. 2024,
     arXiv 2404.19733); without it a small model learnt within 100 steps never to end its turn.

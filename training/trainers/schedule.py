@@ -18,21 +18,23 @@ def order(
 ) -> list[int]:
     """Row numbers in the order of training, `batch_size` after another making one batch.
 
-    `lengths` are in tokens. A row of the greatest weight is seen `epochs` times and every other one in
-    proportion, so that the expected gradient is that of the weighted loss. How often a row is seen is rounded
-    by systematic sampling (one offset a row, Kish 1965 §4), so it is never more than one off its due.
+    `lengths` are in tokens. A row is seen in proportion to its weight and `epochs` times on average, so that
+    the expected gradient is that of the weighted loss and the number of steps does not hang on the weights.
+    Each row's count is rounded by systematic sampling with an offset of its own (Kish 1965, §4): never more
+    than one off its due.
     """
     chance = random.Random(seed)
-    heaviest = max(weights)
-    shares = [weight / heaviest for weight in weights]
-    # An offset of 0 for whole shares makes equal weights exact epochs.
-    offsets = [chance.random() if share < 1 else 0.0 for share in shares]
+    mean = math.fsum(weights) / len(weights)
+    equal = min(weights) == max(weights)
+    shares = [1.0 if equal else weight / mean for weight in weights]
+    # Equal weights are exact passes.
+    offsets = [0.0 if equal else chance.random() for _ in shares]
     made: list[int] = []
     for epoch in range(math.ceil(epochs)):
         rows = [
             row
             for row, (share, offset) in enumerate(zip(shares, offsets, strict=True))
-            if math.floor(share * (epoch + 1) + offset) > math.floor(share * epoch + offset)
+            for _ in range(math.floor(share * (epoch + 1) + offset) - math.floor(share * epoch + offset))
         ]
         chance.shuffle(rows)
         part = min(1.0, epochs - epoch)

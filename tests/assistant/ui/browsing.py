@@ -110,9 +110,9 @@ def site(running_site: Site) -> Site:
     return running_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser for all tests of a process."""
+    """A browser for the tests of a module without async ones: Playwright holds the thread's event loop."""
     if CHROMIUM is None:
         pytest.skip("no Chromium: install Debian's `chromium`, or name one in APPRENTICE_CHROMIUM")
     from playwright.sync_api import sync_playwright

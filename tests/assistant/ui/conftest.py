@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from assistant.ui.chat_events import ChatEvents
+from assistant.ui.page import Doorman
+from assistant.ui.streams import Streams
 from feedback.database import Database
 from tests.assistant.ui import scripted
 from tests.assistant.ui.browsing import chromium, open_page, running_site, site
@@ -23,3 +26,9 @@ def anyio_backend() -> str:
 def house(sqlite: Database, tmp_path: Path) -> House:
     """A house with an admin `ana` and a user `uwe`."""
     return scripted.house(sqlite, tmp_path / "adapters")
+
+
+@pytest.fixture
+def events(house: House) -> ChatEvents:
+    """The handlers of the chat page."""
+    return ChatEvents(house.chat, Doorman(house.accounts, "user"), Streams(house.chat), ["What?"])

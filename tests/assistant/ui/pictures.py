@@ -78,7 +78,7 @@ def ask(page: Page, text: str) -> None:
     """Ask, and wait for the answer."""
     page.locator("#box textarea").fill(text)
     page.keyboard.press("Enter")
-    page.locator("#past .bubble", has_text=text).wait_for()
+    page.locator("#past .turn", has_text=text).locator(".meta").wait_for()
     page.locator("#send").wait_for()
 
 
@@ -129,6 +129,7 @@ def main(folder: Path) -> None:
             page.locator(".welcome").wait_for()
         for question in list(ANSWERS)[:2]:
             ask(page, question)
+        page.get_by_role("button", name="Answer again").nth(1).wait_for()
         site.house.engines.answers = ANSWERS | {"And how do I send a jacket back?": SHORT}
         page.get_by_role("button", name="Answer again").last.click()
         page.get_by_role("group", name="answer 2 of 2").wait_for()
@@ -149,7 +150,7 @@ def main(folder: Path) -> None:
         page.keyboard.press("Escape")
         site.house.engines.breaks, site.house.engines.breaks_after = (
             EngineInterrupted("the engine went away"),
-            4,
+            2,
         )
         ask(page, "Is the return free?")
         site.house.engines.unready = "no engine is ready: it is starting and loads the model"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from assistant.accounts import AccountError
 from assistant.ui import admin_page
 from assistant.ui.admin_page import AdminEvents, Decision
 from assistant.ui.page import Doorman
-from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import House, event, request
 from training.records import Adapter, Check, Evaluation, NotFound, Refused
 from training.registry import Registry
@@ -156,19 +154,3 @@ def test_the_configuration_holds_no_data(house: House, adapters: None) -> None:
     blocks = admin_page.build(house.runs, house.registry, house.store, house.accounts, house.engines.ready)
     assert "lora-" not in str(blocks.get_config_file())
     assert "ana" not in [part["props"].get("value") for part in blocks.get_config_file()["components"]]
-
-
-@pytest.mark.browser
-def test_the_admin_page_by_hand(site: Site, open_page: Callable[..., Any]) -> None:
-    page = open_page("/admin/")
-    page.get_by_role("button", name="Train now").click()
-    page.get_by_text("by hand: root").wait_for()
-    page.get_by_role("button", name="Cancel").click()
-    page.locator(".badge", has_text="cancelled").wait_for()
-    page.get_by_role("button", name="Roll back…").click()
-    page.get_by_role("dialog").wait_for()
-    page.get_by_label("Why?").fill("just trying")
-    page.get_by_role("button", name="Confirm").click()
-    page.get_by_text("there is nothing to go back to").wait_for()
-    page.keyboard.press("Escape")
-    page.get_by_role("dialog").wait_for(state="detached")

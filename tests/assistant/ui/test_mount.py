@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from assistant.ui import mount
 from assistant.ui.gate import COOKIE
 from feedback.database import Database
 from tests.assistant.ui import scripted
+from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import House
 
 
@@ -156,3 +157,19 @@ def test_there_is_no_documentation_of_the_api(pages: tuple[House, FastAPI]) -> N
 def test_nothing_can_be_uploaded(pages: tuple[House, FastAPI]) -> None:
     answer = client(pages, "uwe").post("/gradio_api/upload", files={"files": ("a.txt", b"hello" * 100)})
     assert answer.status_code == 413
+
+
+@pytest.mark.browser
+def test_the_admin_page_by_hand(site: Site, open_page: Callable[..., Any]) -> None:
+    page = open_page("/admin/")
+    page.get_by_role("button", name="Train now").click()
+    page.get_by_text("by hand: root").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.locator(".badge", has_text="cancelled").wait_for()
+    page.get_by_role("button", name="Roll back…").click()
+    page.get_by_role("dialog").wait_for()
+    page.get_by_label("Why?").fill("just trying")
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_text("there is nothing to go back to").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")

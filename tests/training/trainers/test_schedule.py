@@ -29,7 +29,14 @@ def test_a_weight_is_how_often_a_row_is_seen(
 ) -> None:
     made = Counter(order([1] * len(weights), weights, epochs=epochs, batch_size=batch, seed=seed))
     for row, weight in enumerate(weights):
-        assert abs(made[row] - epochs * weight / max(weights)) < 1
+        assert abs(made[row] - epochs * weight * len(weights) / sum(weights)) < 1 + 1e-9
+
+
+def test_weights_do_not_change_the_number_of_steps() -> None:
+    weights = [1.0] * 10 + [0.1] * 190
+    made = order([1] * 200, weights, epochs=2, batch_size=4, seed=0)
+    assert 380 <= len(made) <= 420
+    assert Counter(made)[0] in (13, 14)
 
 
 def test_a_part_of_a_pass() -> None:

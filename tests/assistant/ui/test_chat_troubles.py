@@ -1,0 +1,97 @@
+"""The chat page when something does not work: nothing that was typed is lost, and the page says what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from assistant.errors import EngineInterrupted
+from assistant.ui.chat_events import ChatEvents, said
+from assistant.ui.page import Page
+from feedback.records import NotFound
+from tests.assistant.ui.playing import is_visible, last
+from tests.assistant.ui.scripted import House, event, request
+
+
+async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
+    house: House, events: ChatEvents
+) -> None:
+    house.engines.unready = "no engine is ready: it is starting"
+    page = Page()
+    seen = await last(events, page, events.ask(page, "How long?", request()))
+    assert seen["box"] == "How long?"
+    assert "No engine is ready: it is starting." in seen["now"]
+    assert "Try again" in seen["now"]
+    assert is_visible(seen["send"])
+    house.engines.unready = None
+    seen = await last(events, page, events.ask(page, seen["box"], request()))
+    assert seen["now"] == ""
+    assert "Three to four days." in seen["past"]
+    assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
+
+
+async def test_another_question_after_a_lost_one_opens_its_own_conversation(
+    house: House, events: ChatEvents
+) -> None:
+    house.engines.unready = "no engine is ready"
+    page = Page()
+    await last(events, page, events.ask(page, "How long?", request()))
+    lost = page.conversation_id
+    house.engines.unready = None
+    await last(events, page, events.ask(page, "Something else", request()))
+    assert page.conversation_id != lost
+    seen = await last(events, page, events.open_chat(page, request(), event(chat=lost)))
+    assert seen["box"] == "How long?"
+    assert "never reached the engine" in seen["past"]
+
+
+async def test_a_second_answer_that_fails_leaves_the_first(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events, page, events.ask(page, "How long?", request()))
+    house.engines.unready = "no engine is ready"
+    seen = await last(events, page, events.answer_again(page, request(), event(turn=page.leaf)))
+    assert "Three to four days." in seen["past"]
+    assert "No engine is ready." in seen["now"]
+    assert "box" not in seen
+
+
+async def test_an_edit_that_fails_stays_an_edit(house: House, events: ChatEvents) -> None:
+    page = Page()
+    await last(events, page, events.ask(page, "one", request()))
+    await events.edit_question(page, "", request(), event(turn=page.leaf))
+    house.engines.unready = "no engine is ready"
+    seen = await last(events, page, events.ask(page, "other", request()))
+    assert page.editing is not None
+    assert is_visible(seen["editing"])
+    assert "one" in seen["past"]
+
+
+async def test_an_answer_that_breaks_off_says_so_and_can_be_tried_again(
+    house: House, events: ChatEvents
+) -> None:
+    house.engines.breaks, house.engines.breaks_after = EngineInterrupted("the engine went away"), 2
+    page = Page()
+    seen = await last(events, page, events.ask(page, "How long?", request()))
+    assert "Three to" in seen["past"]
+    assert "The answer broke off. The engine went away." in seen["past"]
+    house.engines.breaks = None
+    seen = await last(events, page, events.answer_again(page, request(), event(turn=page.leaf)))
+    assert "2/2" in seen["past"]
+
+
+def test_what_the_browser_sends_may_be_anything() -> None:
+    assert said(event(turn="turn-1"), "turn") == "turn-1"
+    assert said(event(turn=["turn-1"]), "turn") == ""
+    assert said(event(), "turn") == ""
+    odd: Any = type("Odd", (), {"_data": None})()
+    assert said(odd, "turn") == ""
+
+
+@pytest.mark.parametrize("turn", ["", "turn-1", "conv-1", "x" * 100_000])
+async def test_turns_that_are_not_there(events: ChatEvents, turn: str) -> None:
+    for handler in (events.show_turn, events.answer_again):
+        with pytest.raises(NotFound):
+            await last(events, Page(), handler(Page(), request(), event(turn=turn)))
+    with pytest.raises(NotFound):
+        await events.edit_question(Page(), "", request(), event(turn=turn))
