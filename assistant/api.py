@@ -6,11 +6,12 @@ nothing itself. Knows no page.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
@@ -34,6 +35,7 @@ from training.registry import Registry
 from training.runs import Runs
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 AdapterName = Annotated[str, Path(pattern=r"^[!-~]{1,40}$")]
 
 
@@ -112,22 +114,50 @@ def _models(routes: APIRouter, registry: Registry, user: Any) -> None:
 
 def _chat(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
     @routes.post("/v1/chat/completions", response_model=None)
-    async def completions(asked: ChatRequest, account: Account = user) -> Any:
+    async def completions(asked: ChatRequest, request: Request, account: Account = user) -> Any:
         messages = tuple(message.as_sent() for message in asked.messages)
         begun = await chat.begin(Ask(account, messages, asked.model, asked.sampling()))
         headers = {"x-apprentice-adapter": begun.answered_by, "x-request-id": begun.id}
         if not asked.stream:
-            with metrics.answering():
-                return JSONResponse(await chat.whole(begun), headers=headers)
+            whole = await _unless_gone(request, _whole(chat, begun, metrics))
+            return JSONResponse(whole, headers=headers)
         usage = bool(asked.stream_options and asked.stream_options.include_usage)
         body = _events(chat, begun, metrics, usage)
         # The first chunk is awaited here, so that a refusal still has a status of its own.
-        first = await anext(body)
+        first = await _unless_gone(request, _next(body))
         return StreamingResponse(
             _chain(first, body),
             media_type="text/event-stream",
             headers={**headers, "cache-control": "no-cache"},
         )
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; if the client goes away first, the work is cancelled, and the engine stops."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(499, "the client has gone")
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _whole(chat: Chat, begun: Begun, metrics: Metrics) -> dict[str, Any]:
+    with metrics.answering():
+        return await chat.whole(begun)
+
+
+async def _next(events: AsyncGenerator[str, None]) -> str:
+    return await anext(events)
 
 
 async def _events(chat: Chat, begun: Begun, metrics: Metrics, with_usage: bool) -> AsyncGenerator[str, None]:

@@ -5,7 +5,6 @@ Gathers figures; `gate.py` decides on them. Talks to the engine that is handed i
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -77,7 +76,7 @@ async def _measure(
     system: Sequence[Message],
 ) -> gate.Measured:
     prompts = [[*system, {"role": "user", "content": question}] for question in probes.SOUND]
-    theirs, ours = await asyncio.gather(_probe(engine, live, prompts), _probe(engine, candidate, prompts))
+    theirs, ours = await together(lambda name: _probe(engine, name, prompts), (live, candidate), 2)
     faults = [probes.fault(answers) for answers in ours]
     pairs = list(held_out)[:_MOST_PAIRS]
     # What counts is where an adapter moves the base model, DPO's implicit reward (arXiv 2305.18290, eq. 5):

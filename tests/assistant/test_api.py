@@ -493,13 +493,37 @@ def test_a_reader_who_leaves_stops_the_engine_and_the_turn_says_so(
     until(lambda: 'apprentice_answers_total{outcome="stopped"} 1.0' in house.metrics.text())
 
 
+@pytest.mark.parametrize("waiting_for", ["a whole answer", "the first word"])
+def test_a_client_whose_patience_ends_stops_the_engine_too(
+    house: Site, address: str, fake: FakeEngine, waiting_for: str
+) -> None:
+    fake.words, fake.rate = 50_000, 100
+    if waiting_for == "the first word":
+        fake.fail("hang")
+    headers = {"authorization": f"Bearer {house.key('ann')}"}
+    body = {"messages": HELLO, "stream": waiting_for == "the first word"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{address}{CHAT}", json=body, headers=headers, timeout=0.3)
+    person = house.accounts.get("ann").id
+    until(lambda: house.store.conversations(person))
+    conversation = house.store.conversations(person)[0].id
+    until(lambda: house.store.turns(conversation)[0].status != "pending")
+    (turn,) = house.store.turns(conversation)
+    assert (turn.status, turn.error) == ("stopped", None)
+    assert waiting_for == "a whole answer" or turn.answer == ""
+    until(lambda: fake.running == 0)
+    until(lambda: 'apprentice_answers_total{outcome="stopped"} 1.0' in house.metrics.text())
+
+
 def test_many_who_leave_get_nothing_of_each_other(house: Site, address: str, fake: FakeEngine) -> None:
     """A storm of readers who leave in the middle: each answer is of its own question, and none is lost."""
-    fake.words, fake.rate = 40, 1000
+    fake.words, fake.rate = 50_000, 1000
     headers = {"authorization": f"Bearer {house.key('ann')}"}
 
     async def person(client: httpx.AsyncClient, number: int) -> tuple[str, str]:
-        body = {"messages": [{"role": "user", "content": f"Question {number}?"}], "stream": True}
+        leaves = number % 3 == 0
+        question = [{"role": "user", "content": f"Question {number}?"}]
+        body = {"messages": question, "stream": True, "max_tokens": 50_000 if leaves else 20}
         said, turn_id = "", ""
         async with client.stream("POST", CHAT, json=body) as reply:
             async for line in reply.aiter_lines():
@@ -507,7 +531,7 @@ def test_many_who_leave_get_nothing_of_each_other(house: Site, address: str, fak
                     chunk = json.loads(line.removeprefix("data: "))
                     turn_id = chunk["id"]
                     said += chunk["choices"][0]["delta"].get("content") or ""
-                if number % 3 == 0 and len(said.split()) > 5:
+                if leaves and len(said.split()) > 5:
                     break
         return turn_id, said
 

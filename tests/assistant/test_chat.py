@@ -338,6 +338,40 @@ async def test_without_an_engine_nothing_is_stored(store: Store, registry: Regis
     assert store.conversations(ANN.id) == []
 
 
+async def test_killed_under_many_streams_each_ends_soon_with_its_turn_and_chat_comes_back(
+    chat: Chat, registry: Registry, engines: Engines, fake: FakeEngine
+) -> None:
+    name = live(registry, 1)
+    fake.words, fake.rate = 50_000, 200
+    said: dict[int, str] = {}
+
+    async def person(number: int) -> Turn:
+        account = replace(ANN, id=f"person-{number}")
+        begun = await chat.begin(Ask(account, [{"role": "user", "content": f"Question {number}?"}]))
+        with pytest.raises(EngineInterrupted):  # noqa: PT012
+            async with aclosing(chat.stream(begun)) as chunks:
+                async for chunk in chunks:
+                    said[number] = said.get(number, "") + text_of(chunk)
+        return chat.store.turn(begun.id)
+
+    people = [asyncio.create_task(person(number)) for number in range(20)]
+    await until(lambda: len([text for text in said.values() if text]) == 20)
+    await asyncio.to_thread(fake.stop)
+    async with asyncio.timeout(5):
+        turns = await asyncio.gather(*people)
+    for number, turn in enumerate(turns):
+        assert (turn.status, turn.answer) == ("interrupted", said[number])
+        assert turn.question == f"Question {number}?"
+        assert turn.error
+    fake.words = 8
+    await asyncio.to_thread(fake.start)
+    await until(lambda: engines.ready() is None)
+    again, (turn,) = await answer(chat, Ask(ANN, HELLO))
+    assert (speakers(again), turn.status) == ({name}, "complete"), (
+        "the empty engine was given its adapter back"
+    )
+
+
 # -- who answers -----------------------------------------------------------------------------------
 
 

@@ -185,10 +185,18 @@ def test_a_large_hold_out_is_measured_in_part_and_a_few_at_a_time(engine: Script
     assert engine.most_running <= 2 * 8
 
 
-def test_when_the_engine_goes_away_nothing_is_concluded_and_nothing_goes_on(engine: ScriptedEngine) -> None:
+@pytest.mark.parametrize("lost", ["answers", "logprobs"])
+def test_when_the_engine_goes_away_nothing_is_concluded_and_nothing_goes_on(
+    engine: ScriptedEngine, lost: str
+) -> None:
     async def fail(call: str) -> None:
-        if call == "logprobs":
-            raise OSError("the engine went away")
+        if call == lost:
+            asked.append(call)
+            if len(asked) == 3:
+                raise OSError("the engine went away")
+            await asyncio.sleep(5)
+
+    asked: list[str] = []
 
     engine.before = fail
 

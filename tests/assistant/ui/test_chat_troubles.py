@@ -1,4 +1,4 @@
-"""The chat page when something does not work: nothing that was typed is lost, and the page says what is wrong."""
+"""The chat page when something does not work: nothing typed is lost, and the page says what is wrong."""
 
 from __future__ import annotations
 
