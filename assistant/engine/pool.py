@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from collections import Counter
@@ -35,6 +36,7 @@ MISSES = 3
 # As many as our own engine keeps in memory (`max_cpu_loras`). One more name, and vLLM reads an adapter that
 # has had to go from its folder at its next use; if the folder is gone by then, the engine dies (0.32).
 MOST_ADAPTERS = 8
+log = logging.getLogger(__name__)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -87,7 +89,7 @@ class Upstream:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.healthy = False
-        self.reason = f"the engine at {server.url} has not been asked yet"
+        self.reason = "the engine has not been asked yet"
         self.base = ""
         self.context_length = 0
         self.loaded: dict[str, float] = {}
@@ -153,7 +155,10 @@ class Upstream:
         self.healthy, self.reason = True, ""
 
     def _lost(self, reason: str) -> None:
-        self.healthy, self.reason, self.loaded = False, f"the engine at {self.server.url} {reason}", {}
+        if self.healthy or self.reason != f"the engine {reason}":
+            log.warning("the engine at %s %s", self.server.url, reason)
+        # People read the reason, and where the engine stands is none of their business.
+        self.healthy, self.reason, self.loaded = False, f"the engine {reason}", {}
 
     @contextmanager
     def streaming(self, name: str | None) -> Iterator[None]:
