@@ -144,7 +144,7 @@ class Store(Reader):
         return turn
 
     def end(self, turn: Turn, ending: Ending) -> Turn:
-        """Store how a pending turn ended. A turn that has ended already is left as it is."""
+        """Store how a turn ended. One that has ended already, and was not just given up, is left as it is."""
         values = {field.name: getattr(ending, field.name) for field in fields(ending)}
         values |= {
             "ended_at": _now(),
@@ -154,7 +154,10 @@ class Store(Reader):
         }
         with self._database.write() as connection:
             connection.execute(
-                update(turns).where(turns.c.id == turn.id, turns.c.status == "pending").values(values)
+                update(turns)
+                # A second web process that starts takes our running turns for orphans; they are not.
+                .where(turns.c.id == turn.id, turns.c.status.in_(("pending", "interrupted")))
+                .values(values)
             )
         return self.turn(turn.id)
 

@@ -90,7 +90,7 @@ def split(prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
 def read(text: str) -> list[Prompt]:
     """The prompts of a JSONL file, one `{"messages": [...]}` a line. Raises `NoPrompts`, naming the line."""
     found: list[Prompt] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             found.append(_prompt(number, line))
     return found
