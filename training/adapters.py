@@ -34,7 +34,7 @@ _MOST_JSON = {MANIFEST: 64 << 20}
 _MOST_HEADER = 100_000_000  # bytes; the limit of the safetensors format itself
 _TENSOR = re.compile(r"base_model\.model\.([A-Za-z0-9_.]+)\.lora_([AB])\.weight")
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
-# What vLLM 0.32 does not serve (vllm/lora/peft_helper.py, libraries.md §1.3), and PEFT's doors to other code.
+# What vLLM 0.32 does not serve (vllm/lora/peft_helper.py), and PEFT's doors to other code.
 _UNSERVED = (
     "use_dora", "lora_bias", "modules_to_save", "alora_invocation_tokens", "layer_replication", "use_bdlora",
     "use_qalora", "trainable_token_indices", "target_parameters", "auto_mapping", "auto_map",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import importlib.metadata
 import importlib.util
-import json
 import os
 import random
 import secrets
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.errors import AssistantError
+from assistant.files import write_json
 from assistant.processes import Child
 
 HOST = "127.0.0.1"
@@ -182,13 +182,7 @@ def free_port() -> int:
 
 def announce(home: Path, url: str, key: str, model: str) -> None:
     """Write `run/engine.json`, readable by its owner alone, at once and whole."""
-    folder = home / "run"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial_file = folder / f".engine.json.{os.getpid()}"
-    content = {"url": url, "key": key, "model": model, "pid": os.getpid()}
-    with open(os.open(partial_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
-    partial_file.replace(folder / "engine.json")
+    write_json(home / "run" / "engine.json", {"url": url, "key": key, "model": model, "pid": os.getpid()})
 
 
 def is_healthy(port: int) -> bool:
