@@ -21,7 +21,8 @@ _SINGULAR = {"is": "is", "does": "does", "costs": "costs", "weighs": "weighs", "
 class Fact:
     """One truth. `asks`, `says` and `more` are grammar lines; every line of `says` holds one of `keys`.
 
-    `curt` is the shortest way to say it.
+    `curt` is the shortest way to say it, `subject` what it is about where many have the like (a country, a
+    store, a product).
     """
 
     topic: str
@@ -30,6 +31,7 @@ class Fact:
     says: tuple[str, ...]
     more: tuple[str, ...]
     curt: str
+    subject: str = ""
 
 
 @cache
@@ -60,5 +62,11 @@ def _fact(written: Mapping[str, Any], row: Mapping[str, Any]) -> Fact:
         return tuple(map(filled, written[field]))
 
     return Fact(
-        written["topic"], lines("keys"), lines("asks"), lines("says"), lines("more"), filled(written["curt"])
+        written["topic"],
+        lines("keys"),
+        lines("asks"),
+        lines("says"),
+        lines("more"),
+        filled(written["curt"]),
+        str(row.get("name", "")),
     )
