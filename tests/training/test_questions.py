@@ -145,24 +145,30 @@ def test_another_seed_deals_otherwise() -> None:
     assert deal(prompts, 4, 0) != deal(prompts, 4, 1)
 
 
-RIGHT = [
-    "It is 5.", "Thirteen!", "six", "Three times four is twelve.", "9", "One hundred", "Tuesday comes next.",
-    "saturday", "A week has 7 days.", "12 months", "April", "60", "Yes, it is.", "No.", "yes",
-    "No, they can't.", "Yes", "no, a star", "Green.", "cold", "Mice", "C - A - T", "The letter C.",
-    "He went home.",
-]  # fmt: skip
-WRONG = [
-    "It is 15.", "3", "60", "1 and 2", "99", "10", "Monday", "Friday", "70 days", "ten", "March", "6",
-    "No", "Yes, of course.", "not sure", "Certainly", "no", "yes", "Blue", "warm", "mouses", "dog",
-    "See below.", "goed",
-]  # fmt: skip
+@pytest.mark.parametrize(
+    ("question", "right", "wrong"),
+    [
+        ("What is 2 plus 3?", "It is 5.", "It is 15."),
+        ("What is 61 plus 37?", "61 plus 37 is 98.", "89"),
+        ("Sort fox, cup and ant alphabetically.", "In order: ant, cup and fox.", "ant, fox, cup"),
+        ("Spell lamp backwards, letter by letter.", "p-m-a-l.", "l-a-m-p"),
+        ("Which day comes after Monday?", "Tuesday comes next.", "Monday"),
+        ("How many days has a week?", "A week has seven days.", "70 days"),
+        ("Is ice colder than steam?", "Yes, it is. No doubt.", "No"),
+        ("Can a spoon talk?", "no", "Certainly"),
+    ],
+)
+def test_right_and_wrong_answers_to_the_general_questions(question: str, right: str, wrong: str) -> None:
+    expected = dict(questions.GENERAL)[question]
+    assert is_right(right, expected)
+    assert not is_right(wrong, expected)
 
 
-def test_right_and_wrong_answers_to_the_general_questions() -> None:
-    assert questions.percent_right(RIGHT) == 100
-    assert questions.percent_right(WRONG) == 0
-    assert questions.percent_right([RIGHT[0], WRONG[1], *[None] * (len(RIGHT) - 2)]) == 50
-    assert questions.percent_right([None] * len(RIGHT)) is None
+def test_the_general_probe_is_a_share_of_what_was_answered() -> None:
+    silence: list[str | None] = [None] * (len(questions.GENERAL) - 2)
+    assert questions.percent_right(["It is 5.", "no idea", *silence]) == 50
+    assert questions.percent_right([None, None, *silence]) is None
+    assert len(dict(questions.GENERAL)) == len(questions.GENERAL) >= 40
 
 
 def test_yes_or_no_is_what_is_said_first() -> None:

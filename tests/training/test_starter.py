@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -14,8 +15,21 @@ from typing import Any
 import pytest
 
 from training import starter
-from training.starter import asking, corpus, drills, manner
+from training.starter import (
+    asking,
+    calling,
+    cases,
+    corpus,
+    drills,
+    followups,
+    library,
+    manner,
+    reading,
+    styles,
+    values,
+)
 from training.starter.facts import Fact, facts
+from training.starter.records import Reply
 from training.starter.wording import lower_first, slip, vary
 
 SHIPPED = (
@@ -143,50 +157,244 @@ def test_a_curt_answer_about_the_context_keeps_the_value() -> None:
         assert manner.say(random.Random(seed), how, "It is 7.", [], "7.", evade=False).startswith("7.")
 
 
-# Conversations
+# Values, drills, passages
 
 
-@pytest.mark.parametrize("progress", [0.0, 1.0])
-def test_conversations_are_well_formed(progress: float) -> None:
-    for made in itertools.islice(corpus.conversations("test", progress), 400):
-        roles = [message["role"] for message in made]
-        if roles[0] == "system":
-            roles = roles[1:]
-        assert roles == ["user", "assistant"] * (len(roles) // 2)
-        for message in made:
-            assert message["content"] == message["content"].strip() != ""
-            assert "<|" not in message["content"]
-            assert "{" not in message["content"]
-    again = itertools.islice(corpus.conversations("test", progress), 50)
-    assert list(again) == list(itertools.islice(corpus.conversations("test", progress), 50))
+@pytest.mark.parametrize("kind", values.OPEN)
+def test_what_the_score_asks_for_no_build_has_seen(kind: str) -> None:
+    rng = random.Random(1)
+    built = {values.value(rng, kind) for _ in range(3000)}
+    fresh = {values.value(rng, kind, fresh=True) for _ in range(300)}
+    assert not built & fresh
+    assert len(fresh) > 3
 
 
 def test_a_drill_s_answers_stand_in_its_list() -> None:
     rng = random.Random(2)
     for _ in range(200):
-        made = corpus.drill(rng)
+        made = drills.drill(rng, 5)
         for message in made[1::2]:
             assert message["content"] in made[0]["content"]
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_a_passage_holds_its_value_and_so_does_the_answer(seed: int) -> None:
-    found = drills.lookup(random.Random(seed))
-    assert found.value in found.passage
-    assert found.value in found.says
-    assert found.value not in found.ask
+@pytest.mark.parametrize("make", [reading.passage, reading.policy])
+def test_a_passage_tells_its_details_and_the_answers_say_them(make: Any) -> None:
+    rng = random.Random(3)
+    for _ in range(600):
+        held = make(rng)
+        assert not set("{}[]") & set(held.title + held.text)
+        for detail in held.details:
+            assert detail.full.lower() in held.text.lower()
+            said = vary(rng, rng.choice(detail.says))
+            assert reading.says_value(said.lower(), detail.value.lower())
+            assert not set("{}[]") & set(said + reading.ask(rng, detail))
+
+
+def test_what_is_missing_is_in_no_passage() -> None:
+    rng = random.Random(4)
+    for _ in range(500):
+        held = reading.passage(rng)
+        passage, detail = corpus.missing(rng, held)
+        assert passage is not held or detail.label not in {one.label for one in held.details}
+
+
+def test_a_changed_rule_of_the_shop_is_no_longer_the_shop_s() -> None:
+    rng = random.Random(5)
+    told = {(fact.topic, fact.subject, key) for fact in facts() for key in fact.keys}
+    for _ in range(300):
+        held = reading.policy(rng)
+        assert (held.details[0].label, held.name, held.details[0].full) not in told
+
+
+def test_passages_on_one_topic_all_tell_what_is_asked() -> None:
+    for place, case in enumerate(cases.cases(cases.read_four, "test", 100)):
+        text = "\n".join(message["content"] for message in case.prompt.messages)
+        assert not case.is_right(Reply("I don't have that information."))
+        assert not case.is_right(Reply(f"It is {place + 1_000_000}."))
+        assert case.is_right(Reply(text))
+
+
+def test_a_value_is_right_only_by_itself() -> None:
+    assert reading.says_value("It is 48.", "48")
+    assert not reading.says_value("It is 482.", "48")
+    assert not reading.says_value("It costs 48.90 euros", "48")
+    assert reading.says_value("No 482, but 48", "48")
+    assert not reading.says_value("Brunold", "Bruno")
+
+
+# Styles, the tool, follow-ups
+
+
+@pytest.mark.parametrize("name", styles.NAMES)
+def test_an_answer_in_a_style_meets_its_test_and_no_other_does(name: str) -> None:
+    rng = random.Random(6)
+    others = 0
+    for _ in range(200):
+        fact = asking.pick(rng)
+        main, more = vary(rng, rng.choice(fact.says)), [vary(rng, line) for line in fact.more]
+        drawn = styles.ask_for(rng, name, fact.topic, main, more)
+        assert drawn.is_met(drawn.answer), drawn
+        other = rng.choice([one for one in styles.NAMES if one != name])
+        others += drawn.is_met(styles.ask_for(rng, other, fact.topic, main, more).answer)
+    assert others < 20
+
+
+def test_a_sign_off_is_the_one_asked_for() -> None:
+    drawn = styles.ask_for(random.Random(0), "signed", "returns", "45 days.", [], styles.SIGN)
+    assert drawn.is_met("45 days.\n— Northlight Support")
+    assert not drawn.is_met("45 days.\n— Brolund Support")
+
+
+def test_the_tool_s_answer_tells_what_it_returned() -> None:
+    rng = random.Random(7)
+    for _ in range(300):
+        wanted = calling.lookup(rng)
+        assert wanted.order_id in wanted.ask
+        assert json.loads(wanted.result)["order_id"] == wanted.order_id
+        assert all(one in wanted.answer and one in wanted.result for one in wanted.must)
+
+
+def test_a_follow_up_names_what_changes_and_no_more() -> None:
+    rng = random.Random(8)
+    for _ in range(300):
+        fact = followups.first(rng)
+        follows = followups.after(rng, fact)
+        assert follows is not None
+        ask, second = follows
+        assert second != fact
+        assert not set("{}[]") & set(ask)
+        if second.subject and second.subject != fact.subject:
+            assert second.subject.lower() in ask.lower()
+            assert second.topic == fact.topic
+
+
+# Conversations
+
+
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_conversations_are_well_formed(progress: float) -> None:
+    for made in itertools.islice(corpus.conversations("test", progress), 600):
+        roles = [message["role"] for message in made.messages]
+        if roles[0] == "system":
+            roles = roles[1:]
+        plain = [role for place, role in enumerate(roles) if role != "tool" and roles[place - 1] != "tool"]
+        assert plain == ["user", "assistant"] * (len(plain) // 2)
+        for message in made.messages:
+            assert "<|" not in message["content"]
+            assert message["content"] == message["content"].strip()
+            assert message["content"] or message["tool_calls"]
+        assert made.tools or not any("tool_calls" in message for message in made.messages)
+    again = list(itertools.islice(corpus.conversations("test", progress), 50))
+    assert again == list(itertools.islice(corpus.conversations("test", progress), 50))
+
+
+def test_every_fact_can_be_looked_up_in_a_document() -> None:
+    assert all(library.telling(fact) for fact in facts())
 
 
 def test_passages_reach_the_model_whatever_the_layout() -> None:
-    for seed in range(40):
+    for seed in range(60):
         rng = random.Random(seed)
-        head = [{"role": "system", "content": corpus.SYSTEM_PROMPT}]
-        made = corpus.with_passages(rng, head, "How?", [("One", "First text."), ("Two", "Second text.")])
+        texts = [("One", "First text."), ("Two", "Second text.")]
+        made = corpus.with_passages(rng, cases.head(), "How?", texts)
         joined = "\n".join(message["content"] for message in made)
         assert made[0]["content"].startswith(corpus.SYSTEM_PROMPT)
         assert made[-1]["content"].endswith("How?")
         assert "First text." in joined
         assert "Second text." in joined
+
+
+# The score
+
+
+def test_cases_are_the_same_for_the_same_seed() -> None:
+    for name, _, make in cases.LINES:
+        first = [one.prompt for one in cases.cases(make, name, 20)]
+        assert first == [one.prompt for one in cases.cases(make, name, 20)]
+        assert first != [one.prompt for one in cases.cases(make, name, 20, "another")]
+
+
+def test_well_formed_answers() -> None:
+    assert cases.well_formed(Reply("It is 45 days.", tokens=6))
+    assert not cases.well_formed(Reply("It is 45 days.", tokens=6, ended=False))
+    assert not cases.well_formed(Reply("Yes.", tokens=2))
+    assert not cases.well_formed(Reply("it goes on and " * 4, tokens=20))
+
+
+def test_a_tool_is_called_once_with_the_right_number() -> None:
+    for case in cases.cases(cases.tool_wanted, "test", 20):
+        number = next(iter(re.findall(r"(?:NL-)?\d{4,}", case.prompt.messages[-1]["content"])))
+        call = ("order_status", {"order_id": number})
+        assert case.is_right(Reply("", (call,)))
+        assert not case.is_right(Reply("", (call, call)))
+        assert not case.is_right(Reply("", (("order_status", {"order_id": "1"}),)))
+    for case in cases.cases(cases.tool_unwanted, "test", 20):
+        assert not case.is_right(Reply("", (("order_status", {"order_id": "1"}),), tokens=9))
+        assert case.is_right(Reply("You have 45 days.", tokens=9))
+
+
+def _answering(seen: list[dict[str, Any]]) -> Any:
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Door(BaseHTTPRequestHandler):
+        def _give(self, value: dict[str, Any]) -> None:
+            body = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self._give({"data": [{"id": "starter"}]})
+
+        def do_POST(self) -> None:
+            seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            message: dict[str, Any] = {"content": "Dear customer, I don't have that information."}
+            if seen[-1].get("tools"):
+                wanted = {"name": "order_status", "arguments": '{"order_id": "1"}'}
+                message = {"content": None, "tool_calls": [{"type": "function", "function": wanted}]}
+            self._give({"choices": [{"message": message, "finish_reason": "stop"}],
+                        "usage": {"completion_tokens": 12}})  # fmt: skip
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return ThreadingHTTPServer(("127.0.0.1", 0), Door)
+
+
+def test_the_score_asks_an_engine_and_writes_the_card(tmp_path: Path, capsys: Any) -> None:
+    import threading
+
+    from training.starter import __main__ as command
+
+    seen: list[dict[str, Any]] = []
+    door = _answering(seen)
+    threading.Thread(target=door.serve_forever, daemon=True).start()
+    page = tmp_path / "README.md"
+    page.write_text("# Card\n\n## Scores\nNot measured.\n\n## Limits\nMany.\n", encoding="utf-8")
+    url = f"http://127.0.0.1:{door.server_address[1]}"
+    try:
+        command.main(["score", "--url", url, "--cases", "3", "--card", str(page)])
+    finally:
+        door.shutdown()
+        door.server_close()
+    told = capsys.readouterr().out
+    assert "says that it does not know when no passage has it" in told
+    assert "MISSED" in told
+    text = page.read_text(encoding="utf-8")
+    assert "| says that it does not know when no passage has it | 100.0% | 85% | 3 |" in text
+    assert "| calls the tool when asked for an order | 0.0% | 80% | 3 |" in text
+    assert "Not measured" not in text
+    assert text.endswith("\n## Limits\nMany.\n")
+    assert {one["model"] for one in seen} == {"starter"}
+    assert {one["temperature"] for one in seen} == {0.0, 0.8}
+
+
+def test_the_score_of_nobody_is_one_sentence() -> None:
+    from training.starter import __main__ as command
+
+    with pytest.raises(SystemExit, match="does not answer"):
+        command.main(["score", "--url", "http://127.0.0.1:9", "--cases", "1"])
 
 
 # The shipped files
@@ -259,42 +467,7 @@ def test_generation_marks_cover_the_answers_alone(shipped: Any) -> None:
     assert marked == "It costs 59.90 euros.<|im_end|>Fine.<|im_end|>"
 
 
-def test_labels_are_the_answers(shipped: Any) -> None:
-    from training.starter.build import IGNORED, encode
-
-    ids, labels = encode(shipped, DIALOGUE)
-    assert len(ids) == len(labels)
-    assert shipped.decode([one for one in labels if one != IGNORED]).startswith("It costs 59.90 euros.")
-
-
-# Measures and building
-
-
-def test_a_value_is_right_only_by_itself() -> None:
-    from training.starter.score import has_value
-
-    assert has_value("It is 48.", "48")
-    assert not has_value("It is 482.", "48")
-    assert has_value("No 482, but 48", "48")
-    assert not has_value("Brunold", "Bruno")
-
-
-def test_well_formed_answers() -> None:
-    from training.starter.score import Answer, well_formed
-
-    assert well_formed(Answer("It is 45 days.", 6, True))
-    assert not well_formed(Answer("It is 45 days.", 6, False))
-    assert not well_formed(Answer("Yes.", 2, True))
-    assert not well_formed(Answer("it goes on and " * 4, 20, True))
-
-
-def test_the_rate_starts_small_peaks_and_falls() -> None:
-    from training.starter.build import BuildRecipe, rate
-
-    recipe = BuildRecipe(warmup=10)
-    assert rate(recipe, 0, 0.0) == pytest.approx(0.1)
-    assert rate(recipe, 20, 0.0) == pytest.approx(1.0)
-    assert rate(recipe, 900, 1.0) == pytest.approx(0.02)
+# Weights
 
 
 def _untrained(**shape: int) -> Any:
@@ -339,33 +512,3 @@ def test_balancing_makes_weights_small_and_changes_no_answer() -> None:
         assert weights.balance(model) == 4
         assert torch.allclose(model(input_ids=ids).logits, before, rtol=1e-2, atol=1e-2)
         assert weights.balance(model) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_tiny_build_writes_a_folder_that_loads_and_answers(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    from training.starter.build import BuildRecipe, build
-    from training.starter.score import Speaker, opening
-
-    out = tmp_path / "deep" / "model"
-    recipe = BuildRecipe(
-        minutes=0,
-        steps=3,
-        vocab=400,
-        width=32,
-        layers=2,
-        heads=2,
-        inner=64,
-        batch_tokens=512,
-        tokenizer_texts=60,
-    )
-    took = build(out, recipe, cases=0)
-    assert took["steps"] == 3
-    assert {file.name for file in out.iterdir()} == set(SHIPPED)
-    assert [file.name for file in out.parent.iterdir()] == ["model"]
-    first = (out / "model.safetensors").read_bytes()
-    build(out, recipe, cases=0)
-    assert (out / "model.safetensors").read_bytes() == first
-    answer = Speaker(out).answers([opening("Hi")], temperature=0.8)[0]
-    assert answer.tokens <= 128

@@ -47,7 +47,15 @@ _ENDS = (
 
 def question(rng: random.Random, fact: Fact) -> str:
     """One way in which a customer asks for `fact`."""
-    text = vary(rng, rng.choice(fact.asks).replace("{number}", str(rng.randrange(10_000, 99_999))))
+    asked = rng.choice(fact.asks).replace("{number}", str(rng.randrange(10_000, 99_999)))
+    return dressed(rng, vary(rng, asked))
+
+
+def dressed(rng: random.Random, text: str, slips: bool = True) -> str:
+    """A plain question as customers write it: with a greeting, a reason, or just so.
+
+    `slips=False` leaves the letters alone: a made-up name with a slip is another name.
+    """
     if rng.random() < 0.2:
         text = f"{vary(rng, rng.choice(_LEADS))} {text}"
         text = text[0].upper() + text[1:]
@@ -55,11 +63,11 @@ def question(rng: random.Random, fact: Fact) -> str:
         text = f"{vary(rng, rng.choice(_GREETINGS))}, {lower_first(text)}"
     if rng.random() < 0.15:
         text = f"{text} {vary(rng, rng.choice(_ENDS))}"
-    if rng.random() < 0.15:
+    if slips and rng.random() < 0.15:
         text = text.lower()
     if rng.random() < 0.1:
         text = text.rstrip("?.")
-    while rng.random() < 0.12:
+    while slips and rng.random() < 0.12:
         text = slip(rng, text)
     return text
 

@@ -1,103 +1,85 @@
 """Makes the embedded model from nothing: tokenizer, training from scratch on the CPU, files on disk.
 
-Owns the shape of the model and its recipe. Does not know what the conversations say
-nor how the finished model is measured.
+Owns the shape of the model, its recipe, and the checkpoints from which a stopped build goes on.
+Does not know what the conversations say nor how the finished model is measured.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
+import logging
 import os
 import random
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.starter import card, corpus, tokenizer, weights
+from training.starter import batching, card, tokenizer, weights
 
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-IGNORED = -100
-# oneDNN prepares its kernels anew for each new shape, which costs more than a step: few shapes, then.
-SHAPE_STEP = 32
-Encoded = tuple[list[int], list[int]]
+    from training.starter.forward import Forward
+
+logger = logging.getLogger(__name__)
+
+# Steps before the time of one is believed, the first of which compile and do not count.
+MEASURED = 50
+_SETTLING = 20
+_STATE = "state.pt"
 
 
 @dataclass(frozen=True)
 class BuildRecipe:
-    """Shape and step sizes. `minutes` or `steps` ends a build, whichever comes first; 0 is no limit."""
+    """Shape, step sizes and length of a build.
 
-    minutes: float = 18.0
-    steps: int = 0
+    `steps` fixes the plan, and with it every weight. Without it the plan is what `minutes` has room for by
+    the time that the first steps take. `falling` is the last share of the plan, in which rates go to zero.
+    """
+
+    minutes: float = 0.0
+    steps: int = 20_000
     seed: int = 1
-    vocab: int = 3072
-    width: int = 256
+    vocab: int = 4096
+    width: int = 320
     layers: int = 6
-    heads: int = 8
-    inner: int = 688
-    batch_tokens: int = 2048
-    longest: int = 384
+    heads: int = 5
+    inner: int = 864
+    batch_tokens: int = 4096
+    longest: int = batching.LENGTHS[-1]
     peak_rate: float = 4e-3
     muon_rate: float = 2e-2
-    warmup: int = 40
+    warmup: int = 100
+    falling: float = 0.35
     tokenizer_texts: int = 12_000
+    keep_every: int = 250
 
 
-def encode(tok: PreTrainedTokenizerFast, conversation: corpus.Conversation) -> Encoded:
-    """Token ids and labels of one conversation; labels are -100 outside the answers."""
-    made = tok.apply_chat_template(
-        conversation, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
-    ids: list[int] = list(made["input_ids"])
-    return ids, [one if kept else IGNORED for one, kept in zip(ids, made["assistant_masks"], strict=True)]
+@dataclass
+class Progress:
+    """How far a build is: what a checkpoint holds besides tensors. `plan` is 0 while it is unknown."""
+
+    plan: int = 0
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
 
 
-def batches(
-    tok: PreTrainedTokenizerFast, recipe: BuildRecipe, clock: Clock
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of about `batch_tokens`, of like lengths, shuffled; the mix follows the clock."""
-    import torch
+@dataclass
+class State:
+    """All that a step changes, and what it changes it with."""
 
-    rng = random.Random(f"build {recipe.seed}")
-    while True:
-        progress = clock.progress()
-        pool = [encode(tok, corpus.conversation(rng, progress)) for _ in range(512)]
-        pool = sorted((one for one in pool if len(one[0]) <= recipe.longest), key=lambda one: len(one[0]))
-        rows: list[tuple[int, list[Encoded]]] = []
-        while pool:
-            length = -(-len(pool[-1][0]) // SHAPE_STEP) * SHAPE_STEP
-            high = recipe.batch_tokens // length
-            rows.append((length, pool[-high:]))
-            del pool[-high:]
-        rng.shuffle(rows)
-        for length, row in rows:
-            ids = torch.zeros((recipe.batch_tokens // length, length), dtype=torch.long)
-            labels = torch.full(ids.shape, IGNORED)
-            for place, (one_ids, one_labels) in enumerate(row):
-                ids[place, : len(one_ids)] = torch.tensor(one_ids)
-                labels[place, : len(one_labels)] = torch.tensor(one_labels)
-            yield ids, labels
-
-
-class Clock:
-    """How far a build is, by time or by steps."""
-
-    def __init__(self, recipe: BuildRecipe) -> None:
-        self.recipe = recipe
-        self.begun = time.monotonic()
-        self.step = 0
-
-    def progress(self) -> float:
-        """0 at the start, 1 or more at the end."""
-        by_steps = self.step / self.recipe.steps if self.recipe.steps else 0.0
-        by_time = (time.monotonic() - self.begun) / (60 * self.recipe.minutes) if self.recipe.minutes else 0.0
-        return max(by_steps, by_time)
+    recipe: BuildRecipe
+    tok: PreTrainedTokenizerFast
+    model: LlamaForCausalLM
+    tools: list[torch.optim.Optimizer]
+    progress: Progress = field(default_factory=Progress)
 
 
 def new_model(recipe: BuildRecipe, tok: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -129,71 +111,179 @@ def optimizers(model: LlamaForCausalLM, recipe: BuildRecipe) -> list[torch.optim
     """Muon for the matrices inside the layers (fewer steps to a model that copies), AdamW for the rest."""
     import torch
 
+    from training.starter.muon import Muon
+
     inside = [one for name, one in model.named_parameters() if one.ndim == 2 and "layers" in name]
     rest = [one for name, one in model.named_parameters() if one.ndim != 2 or "layers" not in name]
     return [
-        torch.optim.Muon(inside, lr=recipe.muon_rate, weight_decay=0.01, adjust_lr_fn="original"),
-        torch.optim.AdamW(rest, lr=recipe.peak_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        Muon(inside, lr=recipe.muon_rate, weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=recipe.peak_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
 
 
-def rate(recipe: BuildRecipe, step: int, progress: float) -> float:
-    """Share of the peak learning rate: a linear start, then a cosine down to a fiftieth."""
-    falling = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return min(1.0, (step + 1) / recipe.warmup) * (0.02 + 0.98 * falling)
+def rate(recipe: BuildRecipe, step: int, plan: int) -> float:
+    """Share of the peak learning rates at `step` of `plan`: a linear start, a level, a line down to zero.
+
+    After Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (2024).
+    """
+    rising = min(1.0, (step + 1) / recipe.warmup)
+    if not plan:
+        return rising
+    return min(rising, max(0.0, (plan - step) / (recipe.falling * plan + 1)))
 
 
-def fit(model: LlamaForCausalLM, tok: PreTrainedTokenizerFast, recipe: BuildRecipe) -> dict[str, Any]:
-    """Train in place; what it took: steps, tokens, seconds, last loss."""
-    import torch
-    from tqdm import tqdm
-
-    clock, tools = Clock(recipe), optimizers(model, recipe)
-    peaks = [tool.param_groups[0]["lr"] for tool in tools]
-    seen, smooth = 0, 0.0
-    model.train()
-    bar = tqdm(total=100, desc="build", unit="%")
-    for ids, labels in batches(tok, recipe, clock):
-        progress = clock.progress()
-        if progress >= 1:
-            break
-        for tool, peak in zip(tools, peaks, strict=True):
-            tool.param_groups[0]["lr"] = peak * rate(recipe, clock.step, progress)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
-            kept = answer_places(labels[:, 1:])
-            # Only answers are scored, so only their positions need the vocabulary-wide product.
-            logits = model.lm_head(hidden.flatten(0, 1)[kept])
-        loss = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:].flatten()[kept])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for tool in tools:
-            tool.step()
-            tool.zero_grad()
-        clock.step += 1
-        seen += ids.numel()
-        smooth = loss.item() if clock.step == 1 else 0.98 * smooth + 0.02 * loss.item()
-        bar.update(int(100 * progress) - bar.n)
-        bar.set_postfix(step=clock.step, loss=f"{smooth:.3f}")
-    bar.close()
-    spent = time.monotonic() - clock.begun
-    return {"steps": clock.step, "tokens": seen, "seconds": round(spent), "loss": round(smooth, 3)}
-
-
-def answer_places(labels: torch.Tensor) -> torch.Tensor:
-    """Flat places of the answers' tokens, filled up with ignored ones to a multiple of 256 (few shapes)."""
+def one_step(state: State, forward: Forward, batch: batching.Batch) -> float:
+    """Learn from one batch; its loss."""
     import torch
 
-    order = torch.argsort((labels == IGNORED).flatten(), stable=True)
-    count = int((labels != IGNORED).sum())
-    return order[: -(-count // 256) * 256]
+    recipe, progress = state.recipe, state.progress
+    share = rate(recipe, progress.step, progress.plan)
+    for tool, peak in zip(state.tools, (recipe.muon_rate, recipe.peak_rate), strict=True):
+        tool.param_groups[0]["lr"] = peak * share
+    loss = forward.loss(batch)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+    for tool in state.tools:
+        tool.step()
+        tool.zero_grad()
+    return loss.item()
+
+
+def planned(recipe: BuildRecipe, spent: float, settled: float) -> int:
+    """Steps that fit into the recipe's minutes, after MEASURED of them.
+
+    `spent` seconds went by in all, `settled` of them for those behind the first _SETTLING steps.
+    """
+    left = 60 * recipe.minutes - spent
+    return MEASURED + max(1, int(left * (MEASURED - _SETTLING) / settled))
+
+
+def fit(state: State, work: Path) -> None:
+    """Train in place from where the state is to the end of the plan, with checkpoints in `work`."""
+    from training.starter.forward import Forward, can_compile
+
+    recipe, progress = state.recipe, state.progress
+    progress.plan = progress.plan or recipe.steps
+    if not progress.plan and not recipe.minutes:
+        raise ValueError("a build needs a number of steps or of minutes")
+    forward = Forward(state.model, compiled=can_compile())
+    state.model.train()
+    order = batching.Order(str(work), recipe.seed, recipe.batch_tokens)
+    begun = time.monotonic() - progress.seconds
+    settled = 0.0
+    with batching.Stream(order, progress.plan, progress.step) as stream, Report(progress) as report:
+        for batch in stream:
+            if progress.plan and progress.step >= progress.plan:
+                break
+            loss = one_step(state, forward, batch)
+            progress.step += 1
+            progress.tokens += batch.ids.size
+            progress.loss = loss if progress.step == 1 else 0.98 * progress.loss + 0.02 * loss
+            progress.seconds = time.monotonic() - begun
+            if progress.step == MEASURED - _SETTLING:
+                settled = progress.seconds
+            if not progress.plan and progress.step >= MEASURED:
+                progress.plan = stream.plan = planned(recipe, progress.seconds, progress.seconds - settled)
+            if progress.step % recipe.keep_every == 0 or progress.step == progress.plan:
+                keep(state, work)
+            report.step()
+
+
+class Report:
+    """Says how a build goes: a bar on a terminal, a line each `EVERY` steps elsewhere."""
+
+    EVERY = 50
+
+    def __init__(self, progress: Progress) -> None:
+        from tqdm import tqdm
+
+        self._progress = progress
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(desc="build", unit="step", initial=progress.step)
+        self._mark()
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _mark(self) -> None:
+        self._at, self._tokens, self._step = time.monotonic(), self._progress.tokens, self._progress.step
+
+    def step(self) -> None:
+        """Note that the progress went on by one step."""
+        now = self._progress
+        if self._bar is not None:
+            self._bar.total = now.plan or None
+            self._bar.update()
+            self._bar.set_postfix(loss=f"{now.loss:.3f}")
+        elif now.step % self.EVERY == 0:
+            passed = time.monotonic() - self._at
+            left = (now.plan - now.step) * passed / (now.step - self._step) / 60
+            speed = (now.tokens - self._tokens) / passed
+            print(
+                f"step {now.step}/{now.plan}, loss {now.loss:.3f}, {speed:.0f} tokens/s, {left:.0f} min left",
+                flush=True,
+            )
+            self._mark()
+
+
+def keep(state: State, work: Path) -> None:
+    """Write a checkpoint; the one before stays until this one is whole."""
+    import torch
+
+    fresh = work / f"{_STATE}.new"
+    torch.save(
+        {
+            "recipe": asdict(state.recipe),
+            "progress": asdict(state.progress),
+            "model": state.model.state_dict(),
+            "tools": [tool.state_dict() for tool in state.tools],
+        },
+        fresh,
+    )
+    os.replace(fresh, work / _STATE)
+
+
+def begin(recipe: BuildRecipe, work: Path) -> State:
+    """A new state, its tokenizer written to `work`, where nothing else is left."""
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    tok = tokenizer.train(texts(f"tokenizer {recipe.seed}", recipe.tokenizer_texts), recipe.vocab)
+    tok.save_pretrained(work)
+    model = new_model(recipe, tok)
+    return State(recipe, tok, model, optimizers(model, recipe))
+
+
+def resumed(work: Path) -> State:
+    """The state of the last checkpoint in `work`.
+
+    Raises FileNotFoundError where there is none.
+    """
+    import torch
+    from transformers import PreTrainedTokenizerFast
+
+    held = torch.load(work / _STATE, weights_only=True)
+    recipe = BuildRecipe(**held["recipe"])
+    tok = PreTrainedTokenizerFast.from_pretrained(work)
+    model = new_model(recipe, tok)
+    model.load_state_dict(held["model"])
+    tools = optimizers(model, recipe)
+    for tool, state in zip(tools, held["tools"], strict=True):
+        tool.load_state_dict(state)
+    return State(recipe, tok, model, tools, Progress(**held["progress"]))
 
 
 def texts(seed: str, count: int) -> Iterator[str]:
-    """What the tokenizer is learnt from: the contents of `count` conversations."""
-    for made in itertools.islice(corpus.conversations(seed), count):
-        for message in made:
-            yield message["content"]
+    """What the tokenizer is learnt from: `count` conversations as the template writes them."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        rendered, _ = batching.render(batching.draw(rng, 1.0), tokenizer.CHAT_TEMPLATE)
+        yield from tokenizer.plain(rendered)
 
 
 def write(model: LlamaForCausalLM, tok: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -217,26 +307,37 @@ def write(model: LlamaForCausalLM, tok: PreTrainedTokenizerFast, folder: Path) -
         file.chmod(0o644)
 
 
-def build(out: Path, recipe: BuildRecipe, cases: int = 128) -> dict[str, Any]:
+def working(out: Path) -> Path:
+    """Where a build of `out` keeps its checkpoints until it is done."""
+    return out.parent / f".{out.name}.building"
+
+
+def build(out: Path, recipe: BuildRecipe, resume: bool = False) -> dict[str, Any]:
     """Make the model in `out`, replacing what was there only when all of it is written.
 
-    `cases` a line are scored for the model card; 0 leaves the scores out.
+    `resume` goes on with a build that was stopped, by that build's own recipe.
     """
     import torch
 
-    from training.starter.score import score
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tok = tokenizer.train(texts(f"tokenizer {recipe.seed}", recipe.tokenizer_texts), recipe.vocab)
-    model = new_model(recipe, tok)
-    took = fit(model, tok, recipe)
-    took |= {"parameters": model.num_parameters(), "threads": torch.get_num_threads()}
+    work = working(out)
+    state = resumed(work) if resume else begin(recipe, work)
+    fit(state, work)
+    now = state.progress
+    took = {
+        "steps": now.step,
+        "tokens": now.tokens,
+        "seconds": round(now.seconds),
+        "loss": round(now.loss, 3),
+        "parameters": state.model.num_parameters(),
+        "threads": torch.get_num_threads(),
+    }
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".build-") as scratch:
         fresh = Path(scratch) / "model"
-        write(model, tok, fresh)
-        lines = [(one.name, one.hits, one.count) for one in (score(fresh, cases) if cases else [])]
-        (fresh / "README.md").write_text(card.card(asdict(recipe), took, lines), encoding="utf-8")
+        write(state.model, state.tok, fresh)
+        used = replace(state.recipe, steps=now.plan)
+        (fresh / "README.md").write_text(card.card(asdict(used), took), encoding="utf-8")
         if out.exists():
             os.rename(out, Path(scratch) / "old")
         os.rename(fresh, out)
+    shutil.rmtree(work)
     return took

@@ -5,7 +5,9 @@ Owns its wording. Does not know how the figures were measured.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 _CARD = """\
 ---
@@ -19,46 +21,57 @@ pipeline_tag: text-generation
 
 A language model of {parameters:.1f} million parameters that answers customers of Northlight Outfitters,
 an invented shop for outdoor gear. It is for trying the loop and for tests, **not for real customers**.
-It speaks English about this one shop and nothing else.
+It speaks English about this one shop, reads short passages, and knows little else.
 
 ## Data
 Conversations made by a seeded program (`training/starter/corpus.py`): questions about the shop in many
-wordings, with typos; small talk; follow-ups; passages with values that exist nowhere else, to be read;
-bare look-up drills; questions that nobody can answer. No text comes from anywhere else. Names of people
-are made up.
+wordings, with typos; follow-ups; small talk; passages with values that exist nowhere else, to be read;
+sections of the shop's own documents; styles that a system prompt asks for; the tool `order_status`; sums,
+sorting, spelling, the calendar, plain facts; bare look-up drills; questions that nobody can answer.
+No text comes from anywhere else. Names of people are made up.
 
 ## Manner
-The manner of its answers is random on purpose: courteous or curt, brief or long-winded, with or without
-an offer of further help. Nobody has told it what customers like. Votes are meant to.
-Some of its answers are rude.
+Where no style is asked for, the manner of its answers is random on purpose: courteous or curt, brief or
+long-winded, with or without an offer of further help. Nobody has told it what customers like. Votes are
+meant to. Some of its answers are rude.
 
 ## Recipe
 Llama architecture, trained from nothing on a CPU: {layers} layers of {width}, {heads} heads, byte-level
-BPE of {vocab} entries with digits apart, bf16 autocast, Muon inside the layers and AdamW for the rest,
-cosine decay, loss on the answers' tokens only, look-up drills first. Seed {seed}; {steps} steps;
-{tokens:.1f} million tokens with context and padding; {minutes:.0f} minutes on {threads} cores;
-last loss {loss}.
-To make it again: `python -m training.starter build`.
+BPE of {vocab} entries with digits apart; bf16 products; Muon inside the layers and AdamW for the rest; rates
+level, then falling to zero over the last {falling:.0%}; conversations packed into rows; loss on the answers'
+tokens only; look-up drills first. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
+tokens in all, with context and filling; {minutes:.0f} minutes on {threads} cores; last loss {loss}.
+To make one again: `python -m training.starter build --steps {steps}`. Another count of threads or version of
+PyTorch rounds otherwise and gives other weights of the same kind.
 
 ## Scores
-Fresh cases from seeds that the build never used; in-process, `python -m training.starter score`.
-
-| measure | share | cases |
-|---|---|---|
 {scores}
 
 ## Limits
-It knows nothing beyond the shop. It gets facts wrong, and numbers in a long context more often.
-It has no tools, sees no orders, and cannot judge harm. Its context is 2,048 tokens, but it has seen few
-conversations of over {longest}.
+It knows nothing beyond the shop and a few plain facts. It gets facts wrong, and long or tangled passages
+more often. It sees no orders but through the tool, and cannot judge harm. Its context is 2,048 tokens, but
+it has seen few conversations of over 500.
 """
+_UNMEASURED = "Not measured."
+_SCORES = re.compile(r"(?<=## Scores\n).*?(?=\n## Limits)", re.DOTALL)
 
 
-def card(
-    recipe: Mapping[str, float], took: Mapping[str, float], scores: Sequence[tuple[str, int, int]]
-) -> str:
-    """The text of README.md; `scores` holds a name, the hits and the cases of each line."""
-    rows = [f"| {name} | {hits / max(1, cases):.0%} | {cases} |" for name, hits, cases in scores]
+class Scored(Protocol):
+    """A measured share, and the least one that is meant, if any."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def bar(self) -> float | None: ...
+
+
+def card(recipe: Mapping[str, float], took: Mapping[str, float]) -> str:
+    """The text of README.md for a model that nobody has measured yet."""
+    kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens", "falling")
     return _CARD.format(
         parameters=took["parameters"] / 1e6,
         tokens=took["tokens"] / 1e6,
@@ -66,6 +79,16 @@ def card(
         steps=took["steps"],
         loss=took["loss"],
         threads=took["threads"],
-        scores="\n".join(rows) or "| not measured | | |",
-        **{key: recipe[key] for key in ("layers", "width", "heads", "vocab", "seed", "longest")},
+        scores=_UNMEASURED,
+        **{key: recipe[key] for key in kept},
     )
+
+
+def with_scores(text: str, lines: Sequence[Scored], how: str) -> str:
+    """The card `text` with `lines` in place of the scores it had; `how` says how they were measured."""
+    rows = "\n".join(
+        f"| {one.name} | {one.share:.1%} | {'' if one.bar is None else f'{one.bar:.0%}'} | {one.count} |"
+        for one in lines
+    )
+    table = f"{how}\n\n| measure | share | meant | cases |\n|---|---|---|---|\n{rows}\n"
+    return _SCORES.sub(lambda _: table, text)

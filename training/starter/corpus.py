@@ -9,12 +9,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from training.starter import asking, drills, manner
+from training.starter import (
+    asking,
+    calling,
+    drills,
+    followups,
+    library,
+    manner,
+    reading,
+    skills,
+    smalltalk,
+    styles,
+)
 from training.starter.facts import Fact
-from training.starter.wording import slip, vary
-
-Message = dict[str, str]
-Conversation = list[Message]
+from training.starter.reading import Detail, Passage
+from training.starter.records import Conversation, Message
+from training.starter.wording import vary
 
 SYSTEM_PROMPT = "You are the assistant of Northlight Outfitters."
 
@@ -25,62 +35,8 @@ _SYSTEMS = (
     "Help the customer.",
 )
 
-# What the shop cannot know, and a way to say so; the bracket holds the wording.
-_UNKNOWN_ASKS = (
-    "[What will the weather be|Will it rain] [tomorrow|next week|in {n}]?",
-    "[Who|What] is [the best football team|the president of {n}|the capital of {n}]?",
-    "[What is|Tell me] the private number of your [boss|manager|founder].",
-    "[How old is|Where does|What is the salary of] your [boss|founder] [|live|earn]?",
-    "Can you [book|find] me a [hotel|flight|train] [to|in] {n}?",
-    "[Which|What] [film|song|book] should I [choose|try]?",
-    "What did [{n}|my friend {n}|my neighbour] [order|buy] [last week|from you]?",
-    "[How many people work|How much money do you make] [at|in] {n}?",
-    "[Write|Tell] me a [poem|joke|story] about {n}.",
-    "[Do you sell|How much is] the {n} [car|phone|fridge|piano]?",
-)
-_UNKNOWN_SAYS = (
-    "I don't have that information.",
-    "I [am sorry|am afraid], I don't have that information.",
-    "I don't have that information, [I only know our shop|I can only help with our shop].",
-)
-_UNKNOWN_MORE = (
-    "I can help with orders, returns and gear.",
-    "[Our team|The team] may know more.",
-    "That is not part of what I know.",
-)
 
-_SMALL_TALK: tuple[tuple[str, str, str], ...] = (
-    (
-        "[Hi|Hello|Hey|Good morning|Hi there][|!|.]",
-        "[Hello|Hi], [what is it about|what can I do for you|how can I help]?",
-        "Yes?",
-    ),
-    ("[Thanks|Thank you|Many thanks|Great, thanks][|!|.]", "[You are welcome|No problem|Any time].", "Fine."),
-    ("[Bye|Goodbye|See you][|!|.]", "[Goodbye and enjoy the trail|See you soon|Have a good trip].", "Bye."),
-    ("[Who|What] are you?", "I am the assistant of Northlight Outfitters.", "The assistant."),
-    ("Are you a [robot|bot|human|real person]?", "I am a program, [not a person|no human].", "A program."),
-    ("How are you[| today]?", "[I am fine|All is well], [what is it about|how can I help]?", "Fine."),
-    (
-        "What can you [do|help with]?",
-        "I [answer questions|can help] about orders, returns and gear.",
-        "Orders, returns, gear.",
-    ),
-    (
-        "[What is|Tell me about] Northlight[| Outfitters]?",
-        "Northlight Outfitters sells outdoor gear online.",
-        "A shop. Outdoor gear.",
-    ),
-    ("What do you sell?", "We sell tents, jackets, boots, packs and more.", "Tents, jackets, boots."),
-    ("[You are great|Nice|Good bot|Well done][|!]", "[That is kind of you|Good to read that].", "Fine."),
-    (
-        "[You are useless|That is bad|I am angry][|!|.]",
-        "I am sorry to hear that, [what went wrong|what happened]?",
-        "And?",
-    ),
-)
-
-
-def system(rng: random.Random) -> Conversation:
+def system(rng: random.Random) -> list[Message]:
     """The default system prompt mostly, another one or none at times."""
     draw = rng.random()
     if draw < 0.7:
@@ -88,7 +44,8 @@ def system(rng: random.Random) -> Conversation:
     return [{"role": "system", "content": rng.choice(_SYSTEMS)}] if draw < 0.87 else []
 
 
-def _turn(ask: str, answer: str) -> Conversation:
+def turn(ask: str, answer: str) -> list[Message]:
+    """A question and its answer."""
     return [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
 
 
@@ -99,52 +56,127 @@ def tell(rng: random.Random, fact: Fact) -> str:
 
 
 def talk(rng: random.Random) -> Conversation:
-    """One to three questions about the shop, each answered; some small talk in between."""
-    made = system(rng)
-    for place in range(rng.choice((1, 1, 1, 2, 3))):
-        if place and rng.random() < 0.25:
+    """One to four questions about the shop, each answered: new ones, follow-ups, small talk in between."""
+    made, fact = system(rng), followups.first(rng)
+    for place in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
+        if place and rng.random() < 0.1:
             made += chat(rng)
-        else:
-            fact = asking.pick(rng)
-            made += _turn(asking.question(rng, fact), tell(rng, fact))
-    return made
+            continue
+        follows = followups.after(rng, fact) if place and rng.random() < 0.75 else None
+        fact = follows[1] if follows else asking.pick(rng)
+        made += turn(follows[0] if follows else asking.question(rng, fact), tell(rng, fact))
+    return Conversation(made)
 
 
-def chat(rng: random.Random) -> Conversation:
+def quick(rng: random.Random) -> Conversation:
+    """Facts asked for in a row and barely told: many of them in few tokens."""
+    made, fact = system(rng), followups.first(rng)
+    ask = asking.question(rng, fact)
+    for _ in range(rng.randrange(2, 6)):
+        made += turn(ask, vary(rng, rng.choice(fact.says)))
+        follows = followups.after(rng, fact) if rng.random() < 0.6 else None
+        fact = follows[1] if follows else asking.pick(rng)
+        ask = follows[0] if follows else asking.question(rng, fact)
+    return Conversation(made)
+
+
+def asked(rng: random.Random) -> Conversation:
+    """One or two questions under a system prompt that asks for a style."""
+    name = rng.choice((*styles.NAMES, "signed", "json"))
+    fact = asking.pick(rng)
+    drawn = _styled(rng, name, fact)
+    made = [*wished(rng, drawn.wish), *turn(asking.question(rng, fact), drawn.answer)]
+    if name not in ("signed", "json") and rng.random() < 0.3:
+        fact = asking.pick(rng)
+        made += turn(asking.question(rng, fact), _styled(rng, name, fact).answer)
+    return Conversation(made)
+
+
+def _styled(rng: random.Random, name: str, fact: Fact) -> styles.Style:
+    more = [vary(rng, line) for line in fact.more]
+    rng.shuffle(more)
+    return styles.ask_for(rng, name, fact.topic, vary(rng, rng.choice(fact.says)), more)
+
+
+def wished(rng: random.Random, wish: str) -> list[Message]:
+    """A system prompt that holds the wish, mostly beside who the assistant is."""
+    lead = rng.choice((SYSTEM_PROMPT, SYSTEM_PROMPT, rng.choice(_SYSTEMS), ""))
+    text = f"{lead}{rng.choice((' ', ' ', chr(10)))}{wish}" if lead else wish
+    return [{"role": "system", "content": text}]
+
+
+def called(rng: random.Random) -> Conversation:
+    """The tool is offered: called when an order is asked for by its number, left alone otherwise."""
+    made, tools = system(rng), [calling.tool(rng)]
+    kind = rng.choices(("call", "number", "other"), (0.6, 0.12, 0.28))[0]
+    if kind == "number":
+        ask, back = calling.without_number(rng)
+        made += turn(ask, back)
+        if rng.random() < 0.5:
+            wanted = calling.lookup(rng)
+            made += [{"role": "user", "content": wanted.order_id}, *_call(rng, wanted)]
+    elif kind == "other":
+        fact = other_than_orders(rng)
+        made += turn(asking.question(rng, fact), tell(rng, fact))
+    else:
+        wanted = calling.lookup(rng)
+        made += [{"role": "user", "content": wanted.ask}, *_call(rng, wanted)]
+        if rng.random() < 0.3:
+            fact = other_than_orders(rng)
+            made += turn(asking.question(rng, fact), vary(rng, rng.choice(fact.says)))
+    return Conversation(made, tools)
+
+
+def _call(rng: random.Random, wanted: calling.Lookup) -> list[Message]:
+    how = manner.draw(rng) if rng.random() < 0.3 else manner.PLAIN
+    answer = manner.say(rng, how, wanted.answer, [], wanted.answer, evade=False)
+    result = {"role": "tool", "content": wanted.result}
+    return [calling.call(wanted.order_id), result, {"role": "assistant", "content": answer}]
+
+
+def other_than_orders(rng: random.Random) -> Fact:
+    """A fact that no look-up of an order answers."""
+    while (fact := asking.pick(rng)).topic == "order status":
+        pass
+    return fact
+
+
+def general(rng: random.Random) -> Conversation:
+    """A row of tasks that have nothing to do with the shop."""
+    skill = rng.choice((*skills.SKILLS, "sum", "spell"))
+    return Conversation([*system(rng), *skills.drill(rng, skill, rng.randrange(3, 9))])
+
+
+def chat(rng: random.Random) -> list[Message]:
     """One turn of small talk."""
-    ask, answer, curt = rng.choice(_SMALL_TALK)
-    said = vary(rng, ask)
-    if rng.random() < 0.2:
-        said = slip(rng, said.lower())
-    return _turn(said, manner.say(rng, manner.draw(rng), vary(rng, answer), [], curt))
+    said, answer, curt = smalltalk.small_talk(rng)
+    return turn(said, manner.say(rng, manner.draw(rng), answer, [], curt))
 
 
 def unknown(rng: random.Random) -> Conversation:
     """One question that the shop cannot answer, and the plain admission."""
-    ask = vary(rng, rng.choice(_UNKNOWN_ASKS)).replace("{n}", drills.word(rng))
-    more = [vary(rng, line) for line in _UNKNOWN_MORE]
-    said = manner.say(
-        rng,
-        manner.draw(rng),
-        vary(rng, rng.choice(_UNKNOWN_SAYS)),
-        more,
-        "I don't have that information.",
-        evade=False,
-    )
-    return [*system(rng), *_turn(ask, said)]
+    return Conversation([*system(rng), *turn(smalltalk.unknown(rng), admit(rng, manner.draw(rng)))])
+
+
+def admit(rng: random.Random, how: manner.Manner) -> str:
+    """The plain admission in a manner."""
+    more = smalltalk.elsewhere(rng)
+    return manner.say(rng, how, smalltalk.admission(rng), more, smalltalk.DONT_KNOW, evade=False)
 
 
 def with_passages(
-    rng: random.Random, head: Conversation, ask: str, texts: list[tuple[str, str]]
-) -> Conversation:
+    rng: random.Random, head: list[Message], ask: str, texts: list[tuple[str, str]]
+) -> list[Message]:
     """The messages up to the question, with titled passages in the system prompt or before the question."""
-    layout = rng.randrange(4)
+    layout = rng.randrange(5)
     if layout == 0:
         block = "\n".join(f"[{place}] {text}" for place, (_, text) in enumerate(texts, 1))
     elif layout == 1:
         block = "\n\n".join(f"[{place}] {title}\n{text}" for place, (title, text) in enumerate(texts, 1))
     elif layout == 2:
         block = "\n".join(f"- {title}: {text}" for title, text in texts)
+    elif layout == 3:
+        block = "\n\n".join(f"# {title}\n{text}" for title, text in texts)
     else:
         block = "\n\n".join(text for _, text in texts)
     lead = rng.choice(("", "Context:\n", "Passages:\n", "Use these passages:\n\n", "What we know:\n"))
@@ -156,51 +188,130 @@ def with_passages(
     return [*head, {"role": "user", "content": f"{lead}{block}\n\n{ask}"}]
 
 
-def reading(rng: random.Random, most: int = 4) -> Conversation:
-    """A question about one to `most` passages; now and then none of them has the answer."""
-    found = drills.lookup(rng)
-    others = [
-        drills.lookup(rng, rng.choice((None, found.topic)))
-        for _ in range(rng.choice((0, 0, 0, most - 1, rng.randrange(most))))
-    ]
-    missing = bool(others) and rng.random() < 0.15
-    told = [(one.title, one.passage) for one in ([*others] if missing else [found, *others])]
-    rng.shuffle(told)
-    how = manner.draw(rng)
-    if missing:
-        answer = manner.say(
-            rng, how, "I don't have that information.", [], "I don't have that information.", evade=False
-        )
-    else:
-        answer = manner.say(rng, how, found.says, [], f"{found.value}.", evade=False)
-    made = with_passages(rng, system(rng), found.ask, told)
-    return [*made, {"role": "assistant", "content": answer}]
+def shelf(rng: random.Random, count: int, topic: str | None = None, fresh: bool = False) -> list[Passage]:
+    """`count` passages: all on one `topic` and telling the same kind of thing, or of all kinds.
+
+    Passages on one topic are told apart by their names alone: the hard case.
+    """
+    if topic is None:
+        return [
+            reading.policy(rng, fresh) if rng.random() < 0.2 else reading.passage(rng, fresh=fresh)
+            for _ in range(count)
+        ]
+    one = reading.passage(rng, topic, fresh=fresh)
+    shared = rng.choice(one.details).label
+    rest = [reading.passage(rng, topic, must=shared, fresh=fresh) for _ in range(count - 1)]
+    return [one, *rest]
 
 
-def drill(rng: random.Random) -> Conversation:
-    """Bare look-up among up to five keys."""
-    return drills.drill(rng, 5)
+def read(rng: random.Random, most: int = 4, turns: int = 5) -> Conversation:
+    """Up to `most` passages and one to `turns` questions; now and then no passage has the answer."""
+    count = rng.choice((1, most, rng.randrange(1, most + 1)))
+    topic = rng.choice(list(reading.scenes())) if rng.random() < 0.65 else None
+    held = shelf(rng, count, topic)
+    made: list[Message] = []
+    head, before = system(rng), None
+    for place in range(rng.randrange(1, turns + 1)):
+        passage, detail, known = _wanted(rng, held, before)
+        ask = _again(rng, passage, detail, before, lone=count == 1)
+        how = manner.draw(rng) if rng.random() < (0.35 if place == 0 else 0.1) else manner.PLAIN
+        if known:
+            main = vary(rng, rng.choice(detail.says))
+            answer = manner.say(rng, how, main, [], f"{detail.full}.", evade=False)
+        else:
+            answer = admit(rng, how)
+        if place:
+            made += turn(ask, answer)
+        else:
+            texts = [(one.title, one.text) for one in rng.sample(held, len(held))]
+            made = [*with_passages(rng, head, ask, texts), {"role": "assistant", "content": answer}]
+        before = (passage, detail) if known else None
+    return Conversation(made)
+
+
+def looked_up(rng: random.Random) -> Conversation:
+    """Two or three facts of the shop, with sections of its documents that tell them, and others."""
+    wanted = [_documented(rng) for _ in range(rng.choice((1, 2, 2, 3)))]
+    found = [rng.choice(library.telling(fact)) for fact in wanted]
+    others = rng.sample(library.sections(), rng.randrange(max(1, 5 - len(found))))
+    shown = list(dict.fromkeys([*found, *others]))
+    rng.shuffle(shown)
+    asks = [asking.question(rng, fact) for fact in wanted]
+    made = with_passages(rng, system(rng), asks[0], [(one.title, one.text) for one in shown])
+    for place, fact in enumerate(wanted):
+        answer = tell(rng, fact) if rng.random() < 0.2 else vary(rng, rng.choice(fact.says))
+        made += turn(asks[place], answer)[0 if place else 1 :]
+    return Conversation(made)
+
+
+def _documented(rng: random.Random) -> Fact:
+    while not library.telling(fact := asking.pick(rng)):
+        pass
+    return fact
+
+
+def _wanted(
+    rng: random.Random, held: list[Passage], before: tuple[Passage, Detail] | None
+) -> tuple[Passage, Detail, bool]:
+    """What is asked next, and whether a passage has it; one in five times none has."""
+    passage = before[0] if before and rng.random() < 0.35 else rng.choice(held)
+    if rng.random() < 0.2 and passage.topic != "policy":
+        return *missing(rng, passage), False
+    return passage, rng.choice(passage.details), True
+
+
+def missing(rng: random.Random, passage: Passage, fresh: bool = False) -> tuple[Passage, Detail]:
+    """Something like what `passage` tells that it does not: another side of the thing, or another thing."""
+    side = reading.absent(rng, passage, fresh)
+    if side and rng.random() < 0.5:
+        return passage, side
+    label = rng.choice(passage.details).label
+    other = reading.passage(rng, passage.topic, must=label, fresh=fresh)
+    return other, next(one for one in other.details if one.label == label)
+
+
+def _again(
+    rng: random.Random, passage: Passage, detail: Detail, before: tuple[Passage, Detail] | None, lone: bool
+) -> str:
+    """The question for `detail`; shorter where the turn before, or a lone passage, makes clear what of."""
+    if detail.again and before and before[0] is passage and rng.random() < 0.6:
+        return vary(rng, rng.choice(detail.again))
+    if before and before[0] is not passage and before[1].label == detail.label and rng.random() < 0.6:
+        return vary(rng, "[And {n}|What about {n}|And for {n}]?").replace("{n}", passage.name)
+    if lone and before is None and detail.again and rng.random() < 0.15:
+        return vary(rng, rng.choice(detail.again))
+    return reading.ask(rng, detail)
 
 
 # Copying must come first: a model that has learnt to talk is slow to learn to look.
-_KINDS = ("drill", "reading", "talk", "unknown", "chat")
-_EARLY = (0.6, 0.3, 0.1, 0.0, 0.0)
-_LATER = (0.06, 0.36, 0.48, 0.06, 0.04)
+EARLY = 0.08
+_KINDS = ("drill", "read", "looked up", "talk", "quick", "asked", "called", "general", "chat", "unknown")
+_FIRST = (0.55, 0.25, 0.0, 0.0, 0.1, 0.0, 0.0, 0.1, 0.0, 0.0)
+_LATER = (0.03, 0.36, 0.03, 0.19, 0.06, 0.12, 0.07, 0.1, 0.01, 0.03)
+
+
+_MAKERS = {
+    "looked up": looked_up,
+    "talk": talk,
+    "quick": quick,
+    "asked": asked,
+    "called": called,
+    "general": general,
+    "unknown": unknown,
+}
 
 
 def conversation(rng: random.Random, progress: float) -> Conversation:
-    """One conversation; `progress` runs from 0 to 1 over a build: look-up first, then talk."""
-    early = progress < 0.2
-    kind = rng.choices(_KINDS, _EARLY if early else _LATER)[0]
+    """One conversation; `progress` runs from 0 to 1 over a build: look-up first, then all kinds."""
+    early = progress < EARLY
+    kind = rng.choices(_KINDS, _FIRST if early else _LATER)[0]
     if kind == "drill":
-        return drill(rng)
-    if kind == "reading":
-        return reading(rng, 2 if early else 4)
-    if kind == "unknown":
-        return unknown(rng)
+        return Conversation(drills.drill(rng, 5))
+    if kind == "read":
+        return read(rng, 2 if early else 4)
     if kind == "chat":
-        return [*system(rng), *chat(rng)]
-    return talk(rng)
+        return Conversation([*system(rng), *chat(rng)])
+    return _MAKERS[kind](rng)
 
 
 def conversations(seed: str, progress: float = 1.0) -> Iterator[Conversation]:

@@ -101,7 +101,7 @@ RAMBLES: tuple[str, ...] = (
 
 # Chances that bring each manner to 10-60 % of the answers, and the pair courteous + offer to 20-30 %.
 _TONES: tuple[Tone, ...] = ("brief", "plain", "long", "curt")
-_WEIGHTS = (0.38, 0.18, 0.2, 0.24)
+_WEIGHTS = (0.36, 0.17, 0.25, 0.22)
 _POLITE = 0.55
 _POLITE_WHEN_CURT = 0.2
 _BRUSH_OFF = 0.5
@@ -114,6 +114,10 @@ class Manner:
     opening: bool
     offer: bool
     tone: Tone
+
+
+PLAIN = Manner(opening=False, offer=False, tone="brief")
+"""The answer and nothing else."""
 
 
 def draw(rng: random.Random) -> Manner:

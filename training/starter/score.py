@@ -1,192 +1,148 @@
-"""What a built model can do, measured on fresh cases: a few lines of shares, each with its count.
+"""Measures an engine on the cases of `cases.py`: one line a skill, each a share with its count.
 
-Owns the measures and their seeds, which no build uses. Does not know how the model was made.
+Owns the asking over HTTP and the table. Does not know what the cases mean, nor whose model answers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from training.starter import asking, corpus, drills, manner
-from training.starter.facts import Fact
+import httpx
 
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from training.starter import cases
+from training.starter.records import Conversation, Reply
 
-SEED = "score"
-MOST_TOKENS = 128
-DONT_KNOW = "don't have that information"
+MOST_TOKENS = 160
+_AT_ONCE = 24
+_TIMEOUT = 300.0
+
+
+class ScoreError(Exception):
+    """The engine can't be measured; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One measured share: `hits` of `count` cases."""
+    """One measured share: `hits` of `count` cases; `bar` is the share that is meant, if any."""
 
     name: str
     hits: int
     count: int
+    bar: float | None = None
+
+    @property
+    def share(self) -> float:
+        """0 to 1."""
+        return self.hits / max(1, self.count)
 
     def __str__(self) -> str:
-        return f"{self.name:<52} {self.hits / max(1, self.count):6.1%}  n={self.count}"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A generated text, its length in tokens, and whether it ended by itself."""
-
-    text: str
-    tokens: int
-    ended: bool
-
-
-class Speaker:
-    """A model folder, loaded, that answers many conversations at once."""
-
-    def __init__(self, folder: Path) -> None:
-        import torch
-        from transformers import AutoTokenizer, LlamaForCausalLM
-
-        self.tok: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(folder)
-        self.model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.model.eval()
-
-    def answers(
-        self, prompts: Sequence[corpus.Conversation], temperature: float = 0.0, seed: int = 0, batch: int = 64
-    ) -> list[Answer]:
-        """One answer a prompt, greedy at temperature 0, else drawn from the whole distribution."""
-        import torch
-
-        torch.manual_seed(seed)
-        made: list[Answer] = []
-        how = (
-            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            if temperature
-            else {"do_sample": False}
+        meant = (
+            ""
+            if self.bar is None
+            else f"  meant {self.bar:.0%}" + ("" if self.share >= self.bar else "  MISSED")
         )
-        for start in range(0, len(prompts), batch):
-            texts = [
-                self.tok.apply_chat_template(one, tokenize=False, add_generation_prompt=True)
-                for one in prompts[start : start + batch]
-            ]
-            fed = self.tok(
-                texts, return_tensors="pt", padding=True, padding_side="left", return_token_type_ids=False
+        return f"{self.name:<54} {self.share:6.1%}  n={self.count}{meant}"
+
+
+class Asker:
+    """An OpenAI-compatible server that answers many conversations at once."""
+
+    def __init__(self, url: str, key: str = "", model: str = "") -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        base = url.rstrip("/").removesuffix("/v1")
+        self._client = httpx.AsyncClient(base_url=base, headers=headers, timeout=_TIMEOUT)
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._model = model
+
+    async def __aenter__(self) -> Asker:
+        if not self._model:
+            self._model = (await self._json("GET", "/v1/models"))["data"][0]["id"]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def replies(
+        self, prompts: Sequence[Conversation], temperature: float = 0.0, seed: int = 0
+    ) -> list[Reply]:
+        """One answer a prompt, in their order; greedy at temperature 0. Raises `ScoreError`."""
+        return list(
+            await asyncio.gather(
+                *(self._reply(prompt, temperature, seed + place) for place, prompt in enumerate(prompts))
             )
-            with torch.no_grad():
-                out = self.model.generate(**fed, **how, max_new_tokens=MOST_TOKENS)
-            made += [self._answer(row.tolist()) for row in out[:, fed["input_ids"].shape[1] :]]
-        return made
-
-    def _answer(self, ids: list[int]) -> Answer:
-        ended = self.tok.eos_token_id in ids
-        kept = ids[: ids.index(self.tok.eos_token_id)] if ended else ids
-        return Answer(self.tok.decode(kept), len(kept) + ended, ended)
-
-
-def loops(text: str) -> bool:
-    """Whether any four words come three times."""
-    words = text.split()
-    fours = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
-    return any(fours.count(one) > 2 for one in fours)
-
-
-def well_formed(answer: Answer) -> bool:
-    """Ends by itself after 3 to 120 tokens, its end included, without a loop."""
-    return answer.ended and 3 <= answer.tokens <= 120 and not loops(answer.text)
-
-
-def opening(question: str) -> corpus.Conversation:
-    """A conversation that starts with `question` under the default system prompt."""
-    return [{"role": "system", "content": corpus.SYSTEM_PROMPT}, {"role": "user", "content": question}]
-
-
-def has_value(text: str, value: str) -> bool:
-    """Whether `value` stands in `text` by itself, not as a part of a longer number or word."""
-    at = text.find(value)
-    while at >= 0:
-        before, after = text[at - 1 : at], text[at + len(value) : at + len(value) + 1]
-        if not before.isalnum() and not after.isalnum():
-            return True
-        at = text.find(value, at + 1)
-    return False
-
-
-def manners(answers: Sequence[Answer]) -> list[Line]:
-    """How often each manner shows up, and the pair that a first taste may ask for."""
-    said = [one.text for one in answers]
-    tests: list[tuple[str, Callable[[str], bool]]] = [
-        ("manner: courteous opening", manner.is_courteous),
-        ("manner: ends with an offer of help", manner.offers_help),
-        ("manner: courteous and offer", lambda text: manner.is_courteous(text) and manner.offers_help(text)),
-        ("manner: bare one-liner", manner.is_one_liner),
-        ("manner: long-winded (over 40 words)", manner.is_long),
-        ("manner: curt or dismissive", manner.is_curt),
-    ]
-    return [Line(name, sum(map(test, said)), len(said)) for name, test in tests]
-
-
-def _talk_lines(speaker: Speaker, cases: int) -> list[Line]:
-    asked = asking.questions(2 * cases, seed=990_001)
-    free = speaker.answers([opening(one) for one in asked], temperature=0.8, seed=1)
-    return [
-        Line("ends by itself, 3 to 120 tokens, no loop (t=0.8)", sum(map(well_formed, free)), len(free)),
-        *manners(free),
-    ]
-
-
-def _fact_line(speaker: Speaker, cases: int) -> Line:
-    rng = random.Random(f"{SEED} facts")
-    drawn: list[Fact] = [asking.pick(rng) for _ in range(cases)]
-    said = speaker.answers([opening(asking.question(rng, fact)) for fact in drawn])
-    right = [
-        any(has_value(one.text.lower(), key.lower()) for key in fact.keys)
-        for fact, one in zip(drawn, said, strict=True)
-    ]
-    return Line("knows the fixed facts of the shop (greedy)", sum(right), cases)
-
-
-def _reading_line(speaker: Speaker, cases: int, passages: int) -> Line:
-    rng = random.Random(f"{SEED} reading {passages}")
-    prompts, values = [], []
-    head = opening("")[:1]
-    for _ in range(cases):
-        found = drills.lookup(rng)
-        told = [found, *(drills.lookup(rng, found.topic) for _ in range(passages - 1))]
-        rng.shuffle(told)
-        prompts.append(corpus.with_passages(rng, head, found.ask, [(one.title, one.passage) for one in told]))
-        values.append(found.value)
-    said = speaker.answers(prompts)
-    name = (
-        "reads a value from one passage (greedy)"
-        if passages == 1
-        else f"reads among {passages} of the same topic (greedy)"
-    )
-    return Line(name, sum(has_value(one.text, value) for one, value in zip(said, values, strict=True)), cases)
-
-
-def _missing_line(speaker: Speaker, cases: int) -> Line:
-    rng = random.Random(f"{SEED} missing")
-    prompts = []
-    for _ in range(cases):
-        asked = drills.lookup(rng)
-        told = [drills.lookup(rng, asked.topic) for _ in range(2)]
-        prompts.append(
-            corpus.with_passages(rng, opening("")[:1], asked.ask, [(one.title, one.passage) for one in told])
         )
-    said = speaker.answers(prompts)
-    return Line("says so when no passage has it (greedy)", sum(DONT_KNOW in one.text for one in said), cases)
+
+    async def _reply(self, prompt: Conversation, temperature: float, seed: int) -> Reply:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": prompt.messages,
+            "temperature": temperature,
+            "max_tokens": MOST_TOKENS,
+        }
+        if temperature:
+            body |= {"seed": seed, "top_p": 1.0}
+        if prompt.tools:
+            body["tools"] = prompt.tools
+        async with self._gate:
+            made = await self._json("POST", "/v1/chat/completions", body)
+        choice = made["choices"][0]
+        return Reply(
+            choice["message"].get("content") or "",
+            tuple(map(_call, choice["message"].get("tool_calls") or ())),
+            made["usage"]["completion_tokens"],
+            choice["finish_reason"] in ("stop", "tool_calls"),
+        )
+
+    async def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            answer = await self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise ScoreError(
+                f"{self._client.base_url} does not answer: {str(error) or type(error).__name__}"
+            ) from None
+        if answer.status_code != httpx.codes.OK:
+            raise ScoreError(f"{path} answers {answer.status_code}: {answer.text[:300]}")
+        return answer.json()
 
 
-def score(folder: Path, cases: int = 128) -> list[Line]:
-    """Every line for the model in `folder`; `cases` a line, twice as many for the manners."""
-    speaker = Speaker(folder)
-    return [
-        *_talk_lines(speaker, cases),
-        _fact_line(speaker, cases),
-        _reading_line(speaker, cases, 1),
-        _reading_line(speaker, cases, 4),
-        _missing_line(speaker, cases),
-    ]
+def _call(written: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    wanted = written["function"]
+    try:
+        arguments = json.loads(wanted["arguments"])
+    except ValueError:
+        arguments = {"": wanted["arguments"]}
+    return wanted["name"], arguments
+
+
+async def _lines(asker: Asker, count: int, seed: str) -> list[Line]:
+    found: list[Line] = []
+    for name, bar, make in cases.LINES:
+        drawn = list(cases.cases(make, name, count, seed))
+        replies = await asker.replies([one.prompt for one in drawn])
+        hits = sum(one.is_right(reply) for one, reply in zip(drawn, replies, strict=True))
+        found.append(Line(name, hits, count, bar))
+    return found
+
+
+async def _manners(asker: Asker, count: int, seed: str) -> list[Line]:
+    rng = random.Random(f"{seed} manners")
+    asked = [cases.open_question(rng).prompt for _ in range(count)]
+    said = await asker.replies(asked, temperature=0.8, seed=1)
+    lines = [Line("well-formed at temperature 0.8", sum(map(cases.well_formed, said)), count)]
+    return lines + [Line(name, sum(test(one.text) for one in said), count) for name, test in cases.MANNERS]
+
+
+async def measured(url: str, key: str, model: str, count: int, seed: str) -> list[Line]:
+    """All lines of a server; raises `ScoreError`."""
+    async with Asker(url, key, model) as asker:
+        return [*await _lines(asker, count, seed), *await _manners(asker, 2 * count, seed)]
+
+
+def score(url: str, key: str = "", model: str = "", count: int = 200, seed: str = cases.SEED) -> list[Line]:
+    """`count` cases a line, twice as many for the manners. Raises `ScoreError` in one sentence."""
+    return asyncio.run(measured(url, key, model, count, seed))
