@@ -16,6 +16,7 @@ from training.starter.records import Message
 from training.starter.wording import vary
 
 NAME = "order_status"
+_CALL_ID = "call_1"
 _ABOUT = (
     "[Get|Look up|Find] the status of an order[|.]",
     "[Tells|Returns] [where an order is|how far an order is][|.]",
@@ -113,8 +114,14 @@ def lookup(rng: random.Random, fresh: bool = False) -> Lookup:
 
 def call(order_id: str) -> Message:
     """The assistant's message that calls the tool."""
-    wanted = {"name": NAME, "arguments": {"order_id": order_id}}
-    return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": wanted}]}
+    wanted = {"name": NAME, "arguments": json.dumps({"order_id": order_id})}
+    made = {"type": "function", "id": _CALL_ID, "function": wanted}
+    return {"role": "assistant", "content": "", "tool_calls": [made]}
+
+
+def returned(result: str) -> Message:
+    """The tool's message that answers `call`."""
+    return {"role": "tool", "tool_call_id": _CALL_ID, "content": result}
 
 
 def without_number(rng: random.Random) -> tuple[str, str]:

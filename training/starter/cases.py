@@ -130,8 +130,7 @@ def tool_unwanted(rng: random.Random) -> Case:
 def tool_result(rng: random.Random) -> Case:
     """The tool has answered: the status, and the day if there is one, are told."""
     wanted = calling.lookup(rng, fresh=True)
-    messages = [*_ask(wanted.ask).messages, calling.call(wanted.order_id)]
-    messages.append({"role": "tool", "content": wanted.result})
+    messages = [*_ask(wanted.ask).messages, calling.call(wanted.order_id), calling.returned(wanted.result)]
     return Case(Conversation(messages, [calling.tool(rng)]), _says(*wanted.must))
 
 
