@@ -43,7 +43,7 @@ class BuildRecipe:
     """
 
     minutes: float = 0.0
-    steps: int = 20_000
+    steps: int = 10_500
     seed: int = 1
     vocab: int = 4096
     width: int = 320
@@ -55,7 +55,7 @@ class BuildRecipe:
     peak_rate: float = 4e-3
     muon_rate: float = 2e-2
     warmup: int = 100
-    falling: float = 0.35
+    falling: float = 0.71
     tokenizer_texts: int = 12_000
     keep_every: int = 250
 
