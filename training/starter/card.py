@@ -38,8 +38,8 @@ meant to. Some of its answers are rude.
 ## Recipe
 Llama architecture, trained from nothing on a CPU: {layers} layers of {width}, {heads} heads, byte-level
 BPE of {vocab} entries with digits apart; bf16 products; Muon inside the layers and AdamW for the rest; rates
-level, then falling to zero over the last {falling:.0%}; conversations packed into rows; loss on the answers'
-tokens only; look-up drills first. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
+level, then from {drop:.0%} of that down to zero over the last {falling:.0%}; conversations packed into rows; loss
+on the answers' tokens only; look-up drills first. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
 tokens in all, with context and filling; {minutes:.0f} minutes on {threads} cores; last loss {loss}.
 To make one again: `python -m training.starter build --steps {steps}`. Another count of threads or version of
 PyTorch rounds otherwise and gives other weights of the same kind.
@@ -71,7 +71,7 @@ class Scored(Protocol):
 
 def card(recipe: Mapping[str, float], took: Mapping[str, float]) -> str:
     """The text of README.md for a model that nobody has measured yet."""
-    kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens", "falling")
+    kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens", "falling", "drop")
     return _CARD.format(
         parameters=took["parameters"] / 1e6,
         tokens=took["tokens"] / 1e6,
