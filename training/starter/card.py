@@ -37,10 +37,12 @@ meant to. Some of its answers are rude.
 
 ## Recipe
 Llama architecture, trained from nothing on a CPU: {layers} layers of {width}, {heads} heads, byte-level
-BPE of {vocab} entries with digits apart; bf16 products; Muon inside the layers and AdamW for the rest; rates
-level, then from {drop:.0%} of that down to zero over the last {falling:.0%}; conversations packed into rows; loss
-on the answers' tokens only; look-up drills first. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
-tokens in all, with context and filling; {minutes:.0f} minutes on {threads} cores; last loss {loss}.
+BPE of {vocab} entries with digits apart; bf16 products; Muon inside the layers and AdamW for the rest;
+rates level, then from {drop:.0%} of that down to zero over the last {falling:.0%}; conversations packed into
+rows; loss on the answers' tokens only; look-up drills first. Seed {seed}; {steps} steps of {batch_tokens}
+tokens; {tokens:.1f} million tokens in all, with context and filling; {minutes:.0f} minutes on {threads}
+cores;
+last loss {loss}.
 To make one again: `python -m training.starter build --steps {steps}`. Another count of threads or version of
 PyTorch rounds otherwise and gives other weights of the same kind.
 
