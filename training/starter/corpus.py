@@ -188,19 +188,23 @@ def with_passages(
     return [*head, {"role": "user", "content": f"{lead}{block}\n\n{ask}"}]
 
 
-def shelf(rng: random.Random, count: int, topic: str | None = None, fresh: bool = False) -> list[Passage]:
+def shelf(
+    rng: random.Random, count: int, topic: str | None = None, most: int = 4, fresh: bool = False
+) -> list[Passage]:
     """`count` passages: all on one `topic` and telling the same kind of thing, or of all kinds.
 
-    Passages on one topic are told apart by their names alone: the hard case.
+    Passages on one topic are told apart by their names alone: the hard case. Each has up to `most` details.
     """
     if topic is None:
         return [
-            reading.policy(rng, fresh) if rng.random() < 0.2 else reading.passage(rng, fresh=fresh)
+            reading.policy(rng, fresh)
+            if rng.random() < 0.2
+            else reading.passage(rng, None, most, fresh=fresh)
             for _ in range(count)
         ]
-    one = reading.passage(rng, topic, fresh=fresh)
+    one = reading.passage(rng, topic, most, fresh=fresh)
     shared = rng.choice(one.details).label
-    rest = [reading.passage(rng, topic, must=shared, fresh=fresh) for _ in range(count - 1)]
+    rest = [reading.passage(rng, topic, most, shared, fresh) for _ in range(count - 1)]
     return [one, *rest]
 
 
@@ -208,7 +212,7 @@ def read(rng: random.Random, most: int = 4, turns: int = 5) -> Conversation:
     """Up to `most` passages and one to `turns` questions; now and then no passage has the answer."""
     count = rng.choice((1, most, rng.randrange(1, most + 1)))
     topic = rng.choice(list(reading.scenes())) if rng.random() < 0.65 else None
-    held = shelf(rng, count, topic)
+    held = shelf(rng, count, topic, rng.choice((1, 2, 4, 4)))
     made: list[Message] = []
     head, before = system(rng), None
     for place in range(rng.randrange(1, turns + 1)):

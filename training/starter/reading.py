@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ _FILLERS = (
     "[Many customers ask|We are often asked] about this.",
     "[This page|The list] is for [customers|members|our own team].",
 )
+# Share of the passages that are lists of labels and values, as product sheets have.
+_LISTED = 0.25
 _NUMBER = re.compile(r"\d[\d.,]*\d|\d")
 
 
@@ -74,11 +76,23 @@ def passage(
     picked = [one for one in scene["attribute"] if one["label"] == must]
     picked += rng.sample(pool, min(len(pool), max(1, rng.randrange(1, most + 1)) - len(picked)))
     rng.shuffle(picked)
-    details = tuple(_detail(rng, one, name, fresh) for one in picked)
+    details = [_detail(rng, one, name, fresh) for one in picked]
     title = rng.choice((name, name, f"{name}: {rng.choice(details).label}", f"About {name}"))
-    states = [vary(rng, rng.choice(one["states"])) for one in picked]
-    text = _tell(rng, name, [_fill(s, name, d.full) for s, d in zip(states, details, strict=True)], details)
-    return Passage(scene["topic"], name, title[0].upper() + title[1:], text, details)
+    if rng.random() < _LISTED:
+        text = _list(rng, name, details)
+    else:
+        states = [
+            _fill(vary(rng, rng.choice(written["states"])), name, one.full)
+            for written, one in zip(picked, details, strict=True)
+        ]
+        text = _prose(rng, states)
+        details = [_quoted(one, state) for one, state in zip(details, states, strict=True)]
+    return Passage(scene["topic"], name, title[0].upper() + title[1:], text, tuple(details))
+
+
+def _quoted(detail: Detail, state: str) -> Detail:
+    """The detail, mostly answered in the words of its passage: to quote is the surest way to be right."""
+    return replace(detail, says=(state, state, state, *detail.says))
 
 
 def absent(rng: random.Random, held: Passage, fresh: bool = False) -> Detail | None:
@@ -104,9 +118,10 @@ def policy(rng: random.Random, fresh: bool = False) -> Passage:
 
     key = max((other(one) for one in fact.keys), key=len)
     says = tuple(other(line) for line in fact.says)
-    detail = Detail(fact.topic, fact.asks, (), says, key, key, "number")
+    state = vary(rng, rng.choice(says))
+    detail = _quoted(Detail(fact.topic, fact.asks, (), says, key, key, "number"), state)
     more = [other(vary(rng, line)) for line in rng.sample(fact.more, rng.randrange(len(fact.more) + 1))]
-    told = [vary(rng, rng.choice(says)), *more]
+    told = [state, *more]
     rng.shuffle(told)
     title = (fact.subject or fact.topic).capitalize() if rng.random() < 0.5 else fact.topic.capitalize()
     return Passage("policy", fact.subject or fact.topic, title, " ".join(told), (detail,))
@@ -143,17 +158,20 @@ def _detail(rng: random.Random, written: dict[str, Any], name: str, fresh: bool)
     def lines(field: str) -> tuple[str, ...]:
         return tuple(_fill(line, name, full) for line in written[field])
 
-    label = written["label"]
-    return Detail(label, lines("asks"), lines("again"), lines("says"), held, full, written["kind"])
+    # An answer that names the thing again is easier to find the value for than one that says "it".
+    named = tuple(line for line in lines("says") if name in line)
+    says = named or lines("says")
+    return Detail(written["label"], lines("asks"), lines("again"), says, held, full, written["kind"])
 
 
-def _tell(rng: random.Random, name: str, states: list[str], details: tuple[Detail, ...]) -> str:
-    """Mostly sentences; sometimes a list of labels and values, as product sheets have."""
-    if rng.random() < 0.25:
-        sign = rng.choice(("- {}: {}", "{}: {}", "| {} | {} |"))
-        rows = [sign.format(one.label.capitalize(), one.full) for one in details]
-        head = name[0].upper() + name[1:]
-        return "\n".join([rng.choice((f"{head}:", f"{head}", f"Data of {name}:")), *rows])
+def _list(rng: random.Random, name: str, details: list[Detail]) -> str:
+    sign = rng.choice(("- {}: {}", "{}: {}", "| {} | {} |"))
+    rows = [sign.format(one.label.capitalize(), one.full) for one in details]
+    head = name[0].upper() + name[1:]
+    return "\n".join([rng.choice((f"{head}:", f"{head}", f"Data of {name}:")), *rows])
+
+
+def _prose(rng: random.Random, states: list[str]) -> str:
     told = list(states)
     for filler in rng.sample(_FILLERS, rng.choice((0, 0, 1, 1, 2))):
         told.insert(rng.randrange(len(told) + 1), vary(rng, filler))
