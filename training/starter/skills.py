@@ -220,8 +220,9 @@ def _spell(rng: random.Random) -> _Draft:
     forward = rng.random() < 0.4
     letters = "-".join(word if forward else reversed(word))
     page = _book()["forward" if forward else "backward"]
-    # Backwards the letters are first said forwards: turning round what stands there is easier.
-    said = letters if forward else f"{'-'.join(word)}, backwards {letters}"
+    # Backwards the letters are first numbered and counted down: looking up is easier than turning round.
+    numbered = [f"{place} {letter}" for place, letter in enumerate(word, 1)]
+    said = letters if forward else f"{' '.join(numbered)}, {' '.join(reversed(numbered))}: {letters}"
     return _draft(rng, page, {"w": word, "r": said}, f"{said}.", letters, None if forward else word)
 
 
