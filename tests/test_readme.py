@@ -12,6 +12,7 @@ import typer.main
 
 from assistant import cli
 from assistant.settings import PREFIX, Settings
+from training.starter import __main__ as starter_command
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,6 +45,11 @@ def test_there_are_commands_to_look_at() -> None:
     assert {"up", "train [--wait]"} & set(commands())
     assert not known(["fly"])
     assert not known(["train", "--fast"])
+
+
+@pytest.mark.parametrize("line", re.findall(r"^python -m training\.starter ([^#\n]+)", TEXT, re.MULTILINE))
+def test_every_word_to_the_starter_is_understood(line: str) -> None:
+    assert starter_command.arguments().parse_args(line.split()).command in ("build", "score")
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"APPRENTICE_[A-Z_]+", TEXT))))

@@ -13,8 +13,8 @@ from pathlib import Path
 from training import starter
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Read the arguments (those of the process if None) and do what they ask."""
+def arguments() -> argparse.ArgumentParser:
+    """What the command line understands."""
     parser = argparse.ArgumentParser(prog="python -m training.starter", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("build", help="make the model from nothing")
@@ -31,7 +31,12 @@ def main(words: Sequence[str] | None = None) -> None:
     scoring.add_argument("--cases", type=int, default=200, help="cases a line")
     scoring.add_argument("--seed", default="score", help="of the cases; no build uses it")
     scoring.add_argument("--card", type=Path, help="a model card (README.md) to write the table into")
-    asked = parser.parse_args(words)
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Read the arguments (those of the process if None) and do what they ask."""
+    asked = arguments().parse_args(words)
     if asked.command == "build":
         from training.starter.build import BuildRecipe, build
 
