@@ -44,7 +44,7 @@ class BuildRecipe:
     """
 
     minutes: float = 0.0
-    steps: int = 10_500
+    steps: int = 9_300
     seed: int = 1
     vocab: int = 4096
     width: int = 320
