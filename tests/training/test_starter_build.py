@@ -268,7 +268,7 @@ def test_the_loss_is_that_of_transformers_packed_or_not(tok: Any, length: int) -
     theirs.backward()
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
     for name, one in model.named_parameters():
-        assert torch.allclose(moved[name], one.grad, rtol=1e-3, atol=1e-6), name
+        assert torch.allclose(moved[name], one.grad, rtol=2e-3, atol=1e-5), name
     quick = Forward(model, compiled=False).loss(batch)
     assert quick.item() == pytest.approx(theirs.item(), rel=2e-2)
 
