@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import fake_engine
 from training import starter
 from training.starter import (
     asking,
@@ -333,51 +334,18 @@ def test_a_tool_is_called_once_with_the_right_number() -> None:
         assert case.is_right(Reply("You have 45 days.", tokens=9))
 
 
-def _answering(seen: list[dict[str, Any]]) -> Any:
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    class Door(BaseHTTPRequestHandler):
-        def _give(self, value: dict[str, Any]) -> None:
-            body = json.dumps(value).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            self._give({"data": [{"id": "starter"}]})
-
-        def do_POST(self) -> None:
-            seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            message: dict[str, Any] = {"content": "Dear customer, I don't have that information."}
-            if seen[-1].get("tools"):
-                wanted = {"name": "order_status", "arguments": '{"order_id": "1"}'}
-                message = {"content": None, "tool_calls": [{"type": "function", "function": wanted}]}
-            self._give({"choices": [{"message": message, "finish_reason": "stop"}],
-                        "usage": {"completion_tokens": 12}})  # fmt: skip
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return ThreadingHTTPServer(("127.0.0.1", 0), Door)
-
-
-def test_the_score_asks_an_engine_and_writes_the_card(tmp_path: Path, capsys: Any) -> None:
-    import threading
-
+def test_the_score_asks_an_engine_and_writes_the_card(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from training.starter import __main__ as command
 
-    seen: list[dict[str, Any]] = []
-    door = _answering(seen)
-    threading.Thread(target=door.serve_forever, daemon=True).start()
+    said = ["Dear", "customer,", "I", "don't", "have", "that", "information."]
+    words = [f"{word} " for word in said[:-1]] + said[-1:]
+    monkeypatch.setattr(fake_engine, "plan", lambda *_: (words, "stop"))
     page = tmp_path / "README.md"
     page.write_text("# Card\n\n## Scores\nNot measured.\n\n## Limits\nMany.\n", encoding="utf-8")
-    url = f"http://127.0.0.1:{door.server_address[1]}"
-    try:
-        command.main(["score", "--url", url, "--cases", "3", "--card", str(page)])
-    finally:
-        door.shutdown()
-        door.server_close()
+    with fake_engine.serve(model="starter") as fake:
+        command.main(["score", "--url", fake.url, "--key", fake.key, "--cases", "3", "--card", str(page)])
     told = capsys.readouterr().out
     assert "says that it does not know when no passage has it" in told
     assert "MISSED" in told
@@ -386,8 +354,8 @@ def test_the_score_asks_an_engine_and_writes_the_card(tmp_path: Path, capsys: An
     assert "| calls the tool when asked for an order | 0.0% | 80% | 3 |" in text
     assert "Not measured" not in text
     assert text.endswith("\n## Limits\nMany.\n")
-    assert {one["model"] for one in seen} == {"starter"}
-    assert {one["temperature"] for one in seen} == {0.0, 0.8}
+    assert {one["model"] for one in fake.requests} == {"starter"}
+    assert {one["temperature"] for one in fake.requests} == {0.0, 0.8}
 
 
 def test_the_score_of_nobody_is_one_sentence() -> None:

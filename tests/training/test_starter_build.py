@@ -18,9 +18,8 @@ from training.starter.records import Conversation
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from training.starter import batching, build, tokenizer  # noqa: E402
+from training.starter import batching, build, corpus, tokenizer  # noqa: E402
 from training.starter.forward import Forward  # noqa: E402
-from training.starter.muon import Muon  # noqa: E402
 
 TOOLS: list[dict[str, Any]] = [
     {
@@ -150,13 +149,13 @@ def test_vllm_reads_the_calls_back(tok: Any) -> None:
 
 def _pool(tok: Any, count: int = 60) -> list[batching.Encoded]:
     rng = random.Random(5)
-    return batching.encode(tok, [batching.draw(rng, 1.0) for _ in range(count)])
+    return batching.encode(tok, [corpus.conversation(rng, 1.0) for _ in range(count)])
 
 
 def test_encoding_is_what_the_template_s_own_mask_says(tok: Any) -> None:
     rng = random.Random(4)
     made = [Conversation(CALLING, TOOLS), Conversation(CALLING[:5]), Conversation(CALLING[1:2])]
-    made += [batching.draw(rng, progress) for progress in (0.0, 1.0) for _ in range(40)]
+    made += [corpus.conversation(rng, progress) for progress in (0.0, 1.0) for _ in range(40)]
     for one, (ids, labels) in zip(made, batching.encode(tok, made), strict=True):
         wanted = tok.apply_chat_template(
             one.messages,
@@ -271,23 +270,6 @@ def test_the_loss_is_that_of_transformers_packed_or_not(tok: Any, length: int) -
         assert torch.allclose(moved[name], one.grad, rtol=2e-3, atol=1e-5), name
     quick = Forward(model, compiled=False).loss(batch)
     assert quick.item() == pytest.approx(theirs.item(), rel=2e-2)
-
-
-def test_muon_moves_as_torch_s_own_does() -> None:
-    shapes = [(32, 32), (32, 32), (96, 32), (32, 96)]
-    torch.manual_seed(0)
-    ours = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
-    theirs = [torch.nn.Parameter(one.detach().clone()) for one in ours]
-    one = Muon(ours, lr=0.02, weight_decay=0.01)
-    other = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.01, adjust_lr_fn="original")
-    for _ in range(4):
-        for a, b in zip(ours, theirs, strict=True):
-            a.grad = torch.randn_like(a)
-            b.grad = a.grad.clone()
-        one.step()
-        other.step()
-    for a, b in zip(ours, theirs, strict=True):
-        assert torch.allclose(a, b, atol=2e-3)
 
 
 def test_the_rate_rises_stays_drops_and_falls_to_nothing() -> None:

@@ -17,12 +17,11 @@ from typing import Any
 import pytest
 
 from training import starter
+from training.starter import library
 from training.starter.facts import Fact, facts
 
 PACKAGE = Path(starter.__file__).parent
-DOCUMENTS = {
-    file.stem: file.read_text(encoding="utf-8") for file in sorted((PACKAGE / "documents").glob("*.md"))
-}
+DOCUMENTS = {file.stem: file.read_text(encoding="utf-8") for file in sorted(library.folder().glob("*.md"))}
 SHOP: dict[str, Any] = tomllib.loads((PACKAGE / "shop.toml").read_text(encoding="utf-8"))
 COUNTRIES = {row["name"]: row for row in SHOP["country"]}
 STORES = {row["name"]: row for row in SHOP["store"]}
@@ -122,7 +121,7 @@ def of_products(field: str) -> dict[str, str]:
 def test_there_are_enough_documents_and_their_names_are_plain() -> None:
     assert len(DOCUMENTS) >= 60
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in DOCUMENTS)
-    assert {file.suffix for file in (PACKAGE / "documents").iterdir()} == {".md"}
+    assert {file.suffix for file in library.folder().iterdir()} == {".md"}
 
 
 def test_titles_are_unique() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from training.starter.facts import Fact, by_topic
-from training.starter.wording import lower_first, slip, vary
+from training.starter.wording import lower_first, slip, upper_first, vary
 
 _GREETINGS = (
     "Hi",
@@ -58,7 +58,7 @@ def dressed(rng: random.Random, text: str, slips: bool = True) -> str:
     """
     if rng.random() < 0.2:
         text = f"{vary(rng, rng.choice(_LEADS))} {text}"
-        text = text[0].upper() + text[1:]
+        text = upper_first(text)
     if rng.random() < 0.25:
         text = f"{vary(rng, rng.choice(_GREETINGS))}, {lower_first(text)}"
     if rng.random() < 0.15:

@@ -53,11 +53,6 @@ class Batch:
     targets: np.ndarray[Any, Any]
 
 
-def draw(rng: random.Random, progress: float) -> Conversation:
-    """One conversation of the corpus."""
-    return corpus.conversation(rng, progress)
-
-
 def render(made: Conversation, template: str) -> tuple[str, list[tuple[int, int]]]:
     """A conversation as text, and where in it the answers stand: (first, behind the last) characters."""
     from transformers.utils.chat_template_utils import render_jinja_template
@@ -154,7 +149,7 @@ def chunk(
     pool: list[Encoded] = []
     wanted = _FILL * CHUNK * sum(max(1, batch_tokens // length) * length for length in LENGTHS) / len(LENGTHS)
     while wanted > 0:
-        fresh = encode(tok, [draw(rng, progress) for _ in range(_AT_ONCE)])
+        fresh = encode(tok, [corpus.conversation(rng, progress) for _ in range(_AT_ONCE)])
         for one in fresh:
             if len(one[0]) <= LENGTHS[-1] and wanted > 0:
                 pool.append(one)
@@ -162,7 +157,7 @@ def chunk(
     made = pack(pool, batch_tokens, CHUNK)
     while len(made) < CHUNK:
         # Only where rows are few and conversations short can the pool have filled too few batches.
-        more = encode(tok, [draw(rng, progress) for _ in range(_AT_ONCE)])
+        more = encode(tok, [corpus.conversation(rng, progress) for _ in range(_AT_ONCE)])
         made += pack([one for one in more if len(one[0]) <= LENGTHS[-1]], batch_tokens, CHUNK - len(made))
     rng.shuffle(made)
     return made

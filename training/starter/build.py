@@ -6,9 +6,9 @@ Does not know what the conversations say nor how the finished model is measured.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-import random
 import shutil
 import sys
 import tempfile
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.starter import batching, card, tokenizer, weights
+from training.starter import batching, card, corpus, tokenizer, weights
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,6 @@ class BuildRecipe:
     heads: int = 5
     inner: int = 864
     batch_tokens: int = 4096
-    longest: int = batching.LENGTHS[-1]
     peak_rate: float = 4e-3
     muon_rate: float = 2e-2
     warmup: int = 100
@@ -113,12 +112,10 @@ def optimizers(model: LlamaForCausalLM, recipe: BuildRecipe) -> list[torch.optim
     """Muon for the matrices inside the layers (fewer steps to a model that copies), AdamW for the rest."""
     import torch
 
-    from training.starter.muon import Muon
-
     inside = [one for name, one in model.named_parameters() if one.ndim == 2 and "layers" in name]
     rest = [one for name, one in model.named_parameters() if one.ndim != 2 or "layers" not in name]
     return [
-        Muon(inside, lr=recipe.muon_rate, weight_decay=0.01),
+        torch.optim.Muon(inside, lr=recipe.muon_rate, weight_decay=0.01, adjust_lr_fn="original"),
         torch.optim.AdamW(rest, lr=recipe.peak_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
 
@@ -281,9 +278,8 @@ def resumed(work: Path) -> State:
 
 def texts(seed: str, count: int) -> Iterator[str]:
     """What the tokenizer is learnt from: `count` conversations as the template writes them."""
-    rng = random.Random(seed)
-    for _ in range(count):
-        rendered, _ = batching.render(batching.draw(rng, 1.0), tokenizer.CHAT_TEMPLATE)
+    for made in itertools.islice(corpus.conversations(seed), count):
+        rendered, _ = batching.render(made, tokenizer.CHAT_TEMPLATE)
         yield from tokenizer.plain(rendered)
 
 

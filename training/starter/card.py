@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.starter.score import Line
 
 _CARD = """\
 ---
@@ -58,19 +61,6 @@ _UNMEASURED = "Not measured."
 _SCORES = re.compile(r"(?<=## Scores\n).*?(?=\n## Limits)", re.DOTALL)
 
 
-class Scored(Protocol):
-    """A measured share, and the least one that is meant, if any."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def share(self) -> float: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def bar(self) -> float | None: ...
-
-
 def card(recipe: Mapping[str, float], took: Mapping[str, float]) -> str:
     """The text of README.md for a model that nobody has measured yet."""
     kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens", "falling", "drop")
@@ -86,7 +76,7 @@ def card(recipe: Mapping[str, float], took: Mapping[str, float]) -> str:
     )
 
 
-def with_scores(text: str, lines: Sequence[Scored], how: str) -> str:
+def with_scores(text: str, lines: Sequence[Line], how: str) -> str:
     """The card `text` with `lines` in place of the scores it had; `how` says how they were measured."""
     rows = "\n".join(
         f"| {one.name} | {one.share:.1%} | {'' if one.bar is None else f'{one.bar:.0%}'} | {one.count} |"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from training.starter import asking, calling, corpus, followups, manner, reading, skills, smalltalk, styles
 from training.starter.facts import Fact
 from training.starter.reading import Detail, Passage
-from training.starter.records import Case, Conversation, Message, Reply
+from training.starter.records import Case, Conversation, Message, Reply, turn
 from training.starter.wording import vary
 
 SEED = "score"
@@ -140,7 +140,7 @@ def follow_up(rng: random.Random) -> Case:
         fact = followups.first(rng)
         follows = followups.after(rng, fact)
         assert follows is not None
-        before = [*head(), *corpus.turn(asking.question(rng, fact), vary(rng, rng.choice(fact.says)))]
+        before = [*head(), *turn(asking.question(rng, fact), vary(rng, rng.choice(fact.says)))]
         return Case(_ask(follows[0], *before), _tells(follows[1]))
     held = corpus.shelf(rng, 2, rng.choice(list(reading.scenes())), fresh=True)
     while len(held[0].details) < 2:

@@ -7,7 +7,8 @@ Does not know tokens, models or files.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from training.starter import (
     asking,
@@ -23,7 +24,7 @@ from training.starter import (
 )
 from training.starter.facts import Fact
 from training.starter.reading import Detail, Passage
-from training.starter.records import Conversation, Message
+from training.starter.records import Conversation, Message, turn
 from training.starter.wording import vary
 
 SYSTEM_PROMPT = "You are the assistant of Northlight Outfitters."
@@ -42,11 +43,6 @@ def system(rng: random.Random) -> list[Message]:
     if draw < 0.7:
         return [{"role": "system", "content": SYSTEM_PROMPT}]
     return [{"role": "system", "content": rng.choice(_SYSTEMS)}] if draw < 0.87 else []
-
-
-def turn(ask: str, answer: str) -> list[Message]:
-    """A question and its answer."""
-    return [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
 
 
 def tell(rng: random.Random, fact: Fact) -> str:
@@ -287,53 +283,55 @@ def _again(
     return reading.ask(rng, detail)
 
 
-_KINDS = (
-    "drill",
-    "read",
-    "looked up",
-    "talk",
-    "quick",
-    "asked",
-    "json",
-    "called",
-    "general",
-    "chat",
-    "unknown",
+# Up to which part of a build, the most keys of a drill and passages of a reading, and the weight of each
+# kind. Copying must come first: a model that has learnt to talk is slow to learn to look. Facts asked in a
+# row teach them quickly, but barely told, so they end before the manners settle. What is learnt slowly comes
+# more often towards the end.
+_PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
+    (0.0655, 5, 2, {"drill": 0.55, "read": 0.25, "quick": 0.1, "general": 0.1}),
+    (
+        0.166,
+        5,
+        4,
+        {"drill": 0.03, "read": 0.36, "looked up": 0.03, "talk": 0.19, "quick": 0.06, "asked": 0.12}
+        | {"called": 0.07, "general": 0.1, "chat": 0.01, "unknown": 0.03},
+    ),
+    (
+        0.285,
+        8,
+        4,
+        {"drill": 0.08, "read": 0.36, "looked up": 0.02, "talk": 0.17, "asked": 0.12}
+        | {"called": 0.07, "general": 0.15, "chat": 0.01, "unknown": 0.02},
+    ),
+    (
+        1.0,
+        8,
+        4,
+        {"drill": 0.06, "read": 0.42, "looked up": 0.02, "talk": 0.13, "asked": 0.05, "json": 0.05}
+        | {"called": 0.05, "general": 0.19, "chat": 0.01, "unknown": 0.02},
+    ),
 )
-# Up to which part of a build, the most keys of a drill, and the weight of each kind. Copying must come first:
-# a model that has learnt to talk is slow to learn to look. Facts asked in a row teach them quickly, but
-# barely told, so they end before the manners settle. What is learnt slowly comes more often towards the end.
-_PHASES: tuple[tuple[float, int, tuple[float, ...]], ...] = (
-    (0.0655, 5, (0.55, 0.25, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0)),
-    (0.166, 5, (0.03, 0.36, 0.03, 0.19, 0.06, 0.12, 0.0, 0.07, 0.1, 0.01, 0.03)),
-    (0.285, 8, (0.08, 0.36, 0.02, 0.17, 0.0, 0.12, 0.0, 0.07, 0.15, 0.01, 0.02)),
-    (1.0, 8, (0.06, 0.42, 0.02, 0.13, 0.0, 0.05, 0.05, 0.05, 0.19, 0.01, 0.02)),
-)
-_MAKERS = {
+_MAKERS: dict[str, Callable[[random.Random], Conversation]] = {
     "looked up": looked_up,
     "talk": talk,
     "quick": quick,
     "asked": asked,
+    "json": partial(asked, style="json"),
     "called": called,
     "general": general,
+    "chat": lambda rng: Conversation([*system(rng), *chat(rng)]),
     "unknown": unknown,
 }
 
 
 def conversation(rng: random.Random, progress: float) -> Conversation:
     """One conversation; `progress` runs from 0 to 1 over a build: look-up first, then all kinds."""
-    place, (_, keys, weights) = next(
-        (place, phase) for place, phase in enumerate(_PHASES) if progress < phase[0] or phase is _PHASES[-1]
-    )
-    kind = rng.choices(_KINDS, weights)[0]
+    _, keys, passages, weights = next((one for one in _PHASES if progress < one[0]), _PHASES[-1])
+    kind = rng.choices(list(weights), list(weights.values()))[0]
     if kind == "drill":
         return Conversation(drills.drill(rng, keys))
     if kind == "read":
-        return read(rng, 4 if place else 2)
-    if kind == "chat":
-        return Conversation([*system(rng), *chat(rng)])
-    if kind == "json":
-        return asked(rng, "json")
+        return read(rng, passages)
     return _MAKERS[kind](rng)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from training.starter.records import Message
+from training.starter.records import Message, turn
 from training.starter.values import value, word
 
 _KINDS = ("word", "number", "number", "code", "date", "price", "hours", "street", "colour")
@@ -34,6 +34,5 @@ def drill(rng: random.Random, most: int) -> list[Message]:
     messages: list[Message] = []
     for place, (key, held) in enumerate(asked):
         line = ask.format(key)
-        messages.append({"role": "user", "content": f"{text}\n{line}" if place == 0 else line})
-        messages.append({"role": "assistant", "content": key + sign + held if echo else held})
+        messages += turn(f"{text}\n{line}" if place == 0 else line, key + sign + held if echo else held)
     return messages

@@ -16,7 +16,7 @@ from typing import Any
 
 from training.starter import asking, values
 from training.starter.facts import Fact, facts
-from training.starter.wording import vary
+from training.starter.wording import upper_first, vary
 
 _FILLERS = (
     "[All|These] details were checked [this week|by the team].",
@@ -43,7 +43,6 @@ class Detail:
     says: tuple[str, ...]
     value: str
     full: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def passage(
     if fresh:
         pool = [one for one in pool if one["kind"] in values.OPEN]
     picked = [one for one in scene["attribute"] if one["label"] == must]
-    picked += rng.sample(pool, min(len(pool), max(1, rng.randrange(1, most + 1)) - len(picked)))
+    picked += rng.sample(pool, min(len(pool), rng.randrange(1, most + 1) - len(picked)))
     rng.shuffle(picked)
     details = [_detail(rng, one, name, fresh) for one in picked]
     title = rng.choice((name, name, f"{name}: {rng.choice(details).label}", f"About {name}"))
@@ -87,7 +86,7 @@ def passage(
         ]
         text = _prose(rng, states)
         details = [_quoted(one, state) for one, state in zip(details, states, strict=True)]
-    return Passage(scene["topic"], name, title[0].upper() + title[1:], text, tuple(details))
+    return Passage(scene["topic"], name, upper_first(title), text, tuple(details))
 
 
 def _quoted(detail: Detail, state: str) -> Detail:
@@ -108,18 +107,15 @@ def absent(rng: random.Random, held: Passage, fresh: bool = False) -> Detail | N
 def policy(rng: random.Random, fresh: bool = False) -> Passage:
     """A passage with a rule of the shop in which every number is another one: what stands there counts."""
     fact = rng.choice([one for one in facts() if len(one.keys) == 1 and _NUMBER.search(one.keys[0])])
-    changed: dict[str, str] = {}
-    for found in (hit for key in fact.keys for hit in _NUMBER.findall(key)):
-        if found not in changed:
-            changed[found] = _like(rng, found, fresh)
+    changed = {found: _like(rng, found, fresh) for found in dict.fromkeys(_NUMBER.findall(fact.keys[0]))}
 
     def other(line: str) -> str:
         return _NUMBER.sub(lambda hit: changed.get(hit[0], hit[0]), line)
 
-    key = max((other(one) for one in fact.keys), key=len)
+    key = other(fact.keys[0])
     says = tuple(other(line) for line in fact.says)
     state = vary(rng, rng.choice(says))
-    detail = _quoted(Detail(fact.topic, fact.asks, (), says, key, key, "number"), state)
+    detail = _quoted(Detail(fact.topic, fact.asks, (), says, key, key), state)
     more = [other(vary(rng, line)) for line in rng.sample(fact.more, rng.randrange(len(fact.more) + 1))]
     told = [state, *more]
     rng.shuffle(told)
@@ -147,8 +143,8 @@ def _name(rng: random.Random, pattern: str) -> str:
 
 
 def _fill(line: str, name: str, full: str) -> str:
-    filled = line.replace("{n}", name).replace("{N}", name[0].upper() + name[1:]).replace("{v}", full)
-    return filled[0].upper() + filled[1:]
+    filled = line.replace("{n}", name).replace("{N}", upper_first(name)).replace("{v}", full)
+    return upper_first(filled)
 
 
 def _detail(rng: random.Random, written: dict[str, Any], name: str, fresh: bool) -> Detail:
@@ -161,13 +157,13 @@ def _detail(rng: random.Random, written: dict[str, Any], name: str, fresh: bool)
     # An answer that names the thing again is easier to find the value for than one that says "it".
     named = tuple(line for line in lines("says") if name in line)
     says = named or lines("says")
-    return Detail(written["label"], lines("asks"), lines("again"), says, held, full, written["kind"])
+    return Detail(written["label"], lines("asks"), lines("again"), says, held, full)
 
 
 def _list(rng: random.Random, name: str, details: list[Detail]) -> str:
     sign = rng.choice(("- {}: {}", "{}: {}", "| {} | {} |"))
     rows = [sign.format(one.label.capitalize(), one.full) for one in details]
-    head = name[0].upper() + name[1:]
+    head = upper_first(name)
     return "\n".join([rng.choice((f"{head}:", f"{head}", f"Data of {name}:")), *rows])
 
 

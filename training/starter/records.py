@@ -12,6 +12,11 @@ from typing import Any
 Message = dict[str, Any]
 
 
+def turn(ask: str, answer: str) -> list[Message]:
+    """A question and its answer."""
+    return [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Messages as OpenAI writes them, and the tools that are offered in it."""

@@ -9,19 +9,19 @@ from __future__ import annotations
 import random
 import re
 import tomllib
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from training.starter.wording import lower_first, slip, vary
+from training.starter.records import Message, turn
+from training.starter.values import is_kept_back
+from training.starter.wording import lower_first, slip, upper_first, vary
 
 SKILLS: tuple[str, ...] = ("sum", "sort", "spell", "calendar", "yes_no")
 
 _SALT = "starter skills 1"
-_ONE_IN = 8
 
 # Chances: of an answer without a sentence around it, and of each way in which a question is typed.
 _BARE = 0.65
@@ -88,7 +88,7 @@ def words() -> tuple[str, ...]:
 
 def reserved(skill: str, case: str) -> bool:
     """Whether `case` is kept back for scoring: one in eight, the same on every machine and for every seed."""
-    return zlib.crc32(f"{_SALT} {skill} {case}".encode()) % _ONE_IN == 0
+    return is_kept_back(f"{_SALT} {skill} {case}")
 
 
 def task(rng: random.Random, skill: str, fresh: bool = False) -> Task:
@@ -98,18 +98,17 @@ def task(rng: random.Random, skill: str, fresh: bool = False) -> Task:
     return Task(skill, ask, _answer(draft, rng.random() < _BARE), draft.expected, fresh)
 
 
-def drill(rng: random.Random, skill: str, count: int) -> list[dict[str, str]]:
+def drill(rng: random.Random, skill: str, count: int) -> list[Message]:
     """A conversation of `count` training tasks of one skill, answered in one style; later ones may be short.
 
     A short question still says all it asks, since the one before it may be of another kind.
     """
     bare = rng.random() < _BARE
-    messages: list[dict[str, str]] = []
+    messages: list[Message] = []
     for place in range(count):
         draft = _draw(rng, skill, fresh=False)
         line = draft.short if place and rng.random() < 0.5 else draft.line
-        messages.append({"role": "user", "content": _asked(rng, draft, line, slips=True)})
-        messages.append({"role": "assistant", "content": _answer(draft, bare)})
+        messages += turn(_asked(rng, draft, line, slips=True), _answer(draft, bare))
     return messages
 
 
@@ -139,7 +138,7 @@ def _answer(draft: _Draft, bare: bool) -> str:
 def _filled(line: str, fills: Mapping[str, str]) -> str:
     for hole, text in fills.items():
         line = line.replace(f"{{{hole}}}", text)
-    return line[0].upper() + line[1:]
+    return upper_first(line)
 
 
 def _draft(

@@ -22,12 +22,17 @@ _MATERIALS = ("nylon", "wool", "cotton", "leather", "steel", "titanium", "down",
 _JOBS = ("buyer", "tailor", "driver", "guide", "cashier", "cook", "clerk", "trainer", "packer", "tester",
          "mechanic", "accountant")  # fmt: skip
 
-_RESERVED = 8
+_ONE_IN = 8
+
+
+def is_kept_back(case: str) -> bool:
+    """Whether `case` is for the score alone: one in eight, the same on every machine and for every seed."""
+    return zlib.crc32(case.encode()) % _ONE_IN == 0
 
 
 def is_reserved(value: str) -> bool:
     """Whether `value` is kept for the score: fixed by a hash, so that no build ever shows it as an answer."""
-    return zlib.crc32(f"value {value}".encode()) % _RESERVED == 0
+    return is_kept_back(f"value {value}")
 
 
 def word(rng: random.Random) -> str:

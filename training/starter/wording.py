@@ -36,6 +36,11 @@ def slip(rng: random.Random, text: str) -> str:
     return text[:at] + rng.choice(_LETTERS) + text[at + 1 :]
 
 
+def upper_first(text: str) -> str:
+    """`text` as it opens a sentence; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def lower_first(text: str) -> str:
     """`text` as it reads after a comma: first letter small, unless it is I or a shouted word."""
     if len(text) < 2 or text.startswith(("I ", "I'", "My orders")) or text[1].isupper():
