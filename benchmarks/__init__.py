@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the result: `value` and `baseline` in `unit`; `target` says in words what is wanted."""
+    """One line of the result: `value` and `baseline` in `unit`; `target` is what is wanted, `raw` each."""
 
     name: str
     value: float
     baseline: float
     unit: str
     target: str = ""
+    raw: str = ""
 
     @property
     def ratio(self) -> float:

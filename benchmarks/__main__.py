@@ -14,7 +14,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import Row
@@ -39,12 +39,13 @@ def machine() -> str:
     return f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {', '.join(versions)}"
 
 
-def table(rows: Iterable[Row]) -> list[str]:
+def table(rows: Sequence[Row]) -> list[str]:
     lines = ["| | measured | baseline | ratio | wanted |", "|---|---|---|---|---|"]
     for row in rows:
         measured, baseline = f"{row.value:.4g} {row.unit}", f"{row.baseline:.4g} {row.unit}"
         lines.append(f"| {row.name} | {measured} | {baseline} | **{row.ratio:.2f}x** | {row.target} |")
-    return lines
+    raw = [f"- {row.name}: {row.raw}" for row in rows if row.raw]
+    return [*lines, "", *raw] if raw else lines
 
 
 def main() -> int:

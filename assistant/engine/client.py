@@ -128,21 +128,21 @@ class Engines:
         if serious or len(problems) == len(chosen):
             raise (serious or problems or [EngineUnavailable("there is no such engine")])[0]
 
-    async def keep(self, name: str | None, path: Path | None) -> None:
-        """Have the live adapter loaded wherever an engine runs, and reap the others. Never raises."""
-        now = time.monotonic()
+    async def keep(self, *wanted: AdapterRef) -> None:
+        """Have these adapters loaded wherever an engine runs, and reap the others. Never raises."""
+        for adapter in wanted:
+            now = time.monotonic()
+            try:
+                if now >= self._refused.get(adapter.name, now):
+                    await self.ensure(adapter)
+                    self._refused.pop(adapter.name, None)
+            except EngineUnavailable:
+                return  # it will be back, and so shall we
+            except EngineRefused as error:
+                log.error("adapter %s, which people are to have, is refused: %s", adapter.name, error)
+                self._refused[adapter.name] = now + _REFUSED_SECONDS
         try:
-            if name is not None and path is not None and now >= self._refused.get(name, now):
-                await self.ensure(AdapterRef(name, path))
-                self._refused.pop(name, None)
-        except EngineUnavailable:
-            return  # it will be back, and so shall we
-        except EngineRefused as error:
-            if name is not None:
-                log.error("the live adapter is refused: %s", error)
-                self._refused[name] = now + _REFUSED_SECONDS
-        try:
-            await self.reap({name} if name is not None else ())
+            await self.reap({adapter.name for adapter in wanted})
         except (EngineUnavailable, EngineRefused) as error:
             log.warning("nothing could be unloaded: %s", error)
 

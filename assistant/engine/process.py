@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from assistant.engine import cpu_lora
 from assistant.errors import AssistantError
 from assistant.files import write_json
 from assistant.processes import Child
@@ -46,7 +47,8 @@ class EngineSettings:
 
     `max_model_len` None takes what the model and the KV space allow. `threads` None takes all physical cores
     but one. `gpu_memory_utilization` is a share of the GPU and without meaning on a CPU, where the KV space
-    is `kv_cache_gib`. `extra` goes to vLLM as it is, last, so that it wins.
+    is `kv_cache_gib`. `cpu_lora` False leaves LoRA on a CPU to vLLM's own operations. `extra` goes to vLLM as
+    it is, last, so that it wins.
     """
 
     model: str
@@ -56,6 +58,7 @@ class EngineSettings:
     max_loras: int = 4
     max_cpu_loras: int = 8
     max_lora_rank: int = 32
+    cpu_lora: bool = True
     threads: int | None = None
     dtype: str = "auto"
     tool_parser: str | None = "hermes"
@@ -153,6 +156,7 @@ def environment(settings: EngineSettings, key: str, device: Device | None = None
         # and the first request for log-probabilities would wait for it.
         found |= {"TORCH_COMPILE_DISABLE": "1"}
         found |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        found |= {cpu_lora.SWITCH: str(int(settings.cpu_lora))}
     root = Path(__file__).resolve().parents[2]
     if root.name != "site-packages":  # a checkout that is not installed, started from another folder
         found["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [found.get("PYTHONPATH")])])

@@ -326,7 +326,7 @@ async def test_an_engine_that_lost_its_adapters_gets_them_again(
 async def test_after_a_restart_what_is_live_is_loaded_before_it_counts_as_ready(
     engines: Engines, fake: FakeEngine, adapter: AdapterRef
 ) -> None:
-    await engines.keep(adapter.name, adapter.path)
+    await engines.keep(adapter)
     assert engines.missing(adapter.name) is None
     fake.stop()
     with pytest.raises(EngineUnavailable):
@@ -334,7 +334,7 @@ async def test_after_a_restart_what_is_live_is_loaded_before_it_counts_as_ready(
     fake.start()
     await engines.wait(5)
     assert "not loaded" in (engines.missing(adapter.name) or "")
-    await engines.keep(adapter.name, adapter.path)
+    await engines.keep(adapter)
     assert engines.missing(adapter.name) is None
     assert engines.missing(None) is None
     assert fake.loads == [adapter.name] * 2
@@ -388,9 +388,9 @@ async def test_a_live_adapter_that_is_refused_holds_nothing_up(
 ) -> None:
     bad = made(tmp_path, 2)
     spoil(bad.path, "truncated")
-    await engines.keep(bad.name, bad.path)
+    await engines.keep(bad)
     assert engines.missing(bad.name) is None
-    await engines.keep(bad.name, bad.path)
+    await engines.keep(bad)
 
 
 async def test_an_adapter_whose_folder_is_gone_is_not_asked_for(

@@ -7,12 +7,13 @@ import json
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant.engine import process
+from assistant.engine import cpu_lora, process
 from assistant.engine.pool import Server, locate_home
 from assistant.engine.process import EngineNotInstalled, EngineSettings
 from tests import fake_engine
@@ -67,11 +68,17 @@ def test_the_environment_has_the_key_and_none_of_the_applications_secrets(
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
     env = process.environment(settings, "the-key", "cpu")
     assert env["VLLM_API_KEY"] == "the-key"
-    assert not any(name.startswith("APPRENTICE_") for name in env)
+    assert [name for name in env if name.startswith("APPRENTICE_")] == [cpu_lora.SWITCH]
     assert env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     assert env["VLLM_LOGGING_LEVEL"] == "INFO"
     assert env["VLLM_NO_USAGE_STATS"] == env["DO_NOT_TRACK"] == "1"
     assert env["PATH"] == os.environ["PATH"]
+
+
+def test_lora_on_a_cpu_can_be_left_to_vllm(settings: EngineSettings) -> None:
+    assert process.environment(settings, "key", "cpu")[cpu_lora.SWITCH] == "1"
+    assert process.environment(replace(settings, cpu_lora=False), "key", "cpu")[cpu_lora.SWITCH] == "0"
+    assert cpu_lora.SWITCH not in process.environment(settings, "key", "cuda")
 
 
 def test_a_local_model_needs_no_network_and_one_of_the_hub_does(

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -17,11 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from assistant.engine import process
-from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home
+from assistant.engine.client import AdapterRef, Engines, TrainingEngine
 from assistant.errors import EngineRefused, EngineUnavailable
 from assistant.processes import Supervisor
-from tests import tiny_model
+from tests import real_engine, tiny_model
 from tests.assistant.engine.test_client import BAD, made, spoil
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
@@ -43,27 +41,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def supervisor(folder: Path) -> Iterator[Supervisor]:
     """The real engine, watched from a thread, in the home `folder`."""
-    settings = process.EngineSettings(
-        model=str(tiny_model.make(folder / "model")), home=folder, kv_cache_gib=0.125, threads=1
-    )
-    stop = threading.Event()
-    supervisor = Supervisor([process.child(settings)])
-    thread = threading.Thread(target=supervisor.run, kwargs={"stop": stop})
-    thread.start()
-    yield supervisor
-    stop.set()
-    thread.join()
+    with real_engine.running(folder, tiny_model.make(folder / "model")) as supervisor:
+        yield supervisor
 
 
 @pytest.fixture
 async def engines(supervisor: Supervisor, folder: Path) -> AsyncIterator[Engines]:
-    engines = Engines(locate_home(folder), poll_seconds=0.1)
-    await engines.start()
-    try:
-        await engines.wait(180)
+    async with real_engine.reached(folder) as engines:
         yield engines
-    finally:
-        await engines.close()
 
 
 @pytest.fixture
