@@ -29,8 +29,9 @@ from feedback.database import DatabaseUnavailable
 from feedback.records import FeedbackError, Invalid, Role
 from feedback.records import NotFound as NoFact
 from feedback.store import Verdict
+from training.canaries import Canaries
+from training.records import CanaryStep, Refused, Run, TrainingError
 from training.records import NotFound as NoTraining
-from training.records import Refused, Run, TrainingError
 from training.registry import Registry
 from training.runs import Runs
 
@@ -44,17 +45,20 @@ def router(
     accounts: Accounts,
     runs: Runs,
     registry: Registry,
+    canaries: Canaries,
     ready: Callable[[], str | None],
     metrics: Metrics,
 ) -> APIRouter:
     """All routes for programs, over services that the composition root hands in."""
     routes = APIRouter()
     user, admin = Depends(_bearer(accounts, "user")), Depends(_bearer(accounts, "admin"))
+    staff = Depends(_bearer(accounts, "staff"))
     _health(routes, ready, metrics, _bearer(accounts, "admin"))
     _models(routes, registry, user)
     _chat(routes, chat, metrics, user)
     _feedback(routes, chat, metrics, user)
     _training(routes, runs, registry, admin)
+    _canary(routes, canaries, staff, admin)
     return routes
 
 
@@ -98,7 +102,8 @@ def _health(
         near = request.client is not None and request.client.host in ("127.0.0.1", "::1")
         if not near or not {"forwarded", "x-forwarded-for", "x-real-ip"}.isdisjoint(request.headers):
             await admin(request)
-        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+        text = await run_in_threadpool(metrics.text)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
 def _models(routes: APIRouter, registry: Registry, user: Any) -> None:
@@ -238,6 +243,30 @@ def _training(routes: APIRouter, runs: Runs, registry: Registry, admin: Any) -> 
         return {"adapter": row.adapter or "base", "action": row.action, "at": row.at.isoformat()}
 
 
+def _canary(routes: APIRouter, canaries: Canaries, staff: Any, admin: Any) -> None:
+    @routes.post("/v1/adapters/{name}/canary")
+    async def start(name: AdapterName, why: Reason, account: Account = admin) -> dict[str, Any]:
+        begun = await run_in_threadpool(
+            lambda: canaries.start(name, actor=account.name, reason=why.reason).steps[-1]
+        )
+        return _step_as_json(begun)
+
+    # A veto is for whoever looks at answers, and that is not only admins.
+    @routes.post("/v1/adapters/canary-stop")
+    async def stop(why: Reason, account: Account = staff) -> dict[str, Any]:
+        row = await run_in_threadpool(lambda: canaries.stop(actor=account.name, reason=why.reason))
+        return _step_as_json(row)
+
+
+def _step_as_json(step: CanaryStep) -> dict[str, Any]:
+    return {
+        "adapter": step.adapter,
+        "action": step.action,
+        "share": step.share,
+        "at": step.at.isoformat(),
+    }
+
+
 def run_as_json(run: Run) -> dict[str, Any]:
     """A run as programs see it."""
     return {
@@ -260,8 +289,11 @@ def run_as_json(run: Run) -> dict[str, Any]:
 
 
 def adapters_as_json(registry: Registry) -> list[dict[str, Any]]:
-    """Every adapter with its newest evaluation, as programs see it."""
-    live = registry.live()
+    """Every adapter with its newest evaluation, as programs see it; `share` of conversations is 0 to 1."""
+    live, canary = registry.live(), registry.canary()
+    shares = {canary.adapter: canary.share} if canary else {}
+    if live is not None:
+        shares[live.name] = 1 - sum(shares.values())
     found = []
     for adapter in registry.all():
         evaluation = registry.evaluation(adapter.name)
@@ -270,6 +302,7 @@ def adapters_as_json(registry: Registry) -> list[dict[str, Any]]:
                 "name": adapter.name,
                 "object": "adapter",
                 "live": live is not None and live.name == adapter.name,
+                "share": shares.get(adapter.name, 0.0),
                 "retired": adapter.retired,
                 "run": adapter.run_id,
                 "rank": adapter.rank,

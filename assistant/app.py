@@ -20,12 +20,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from assistant import api, migrations
 from assistant.accounts import Accounts
 from assistant.chat import Chat
-from assistant.engine.client import Engines, TrainingEngine, locate_home, locate_urls
-from assistant.metrics import Metrics
+from assistant.comparisons import Streaming, newest
+from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
+from feedback.alerts import Alerts
 from feedback.database import Database, DatabaseUnavailable, connect
+from feedback.days import Days
 from feedback.store import Store
+from training.canaries import Canaries
+from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
 from training.registry import Registry
 from training.runs import Runs
@@ -44,6 +49,8 @@ class House:
     accounts: Accounts
     runs: Runs
     registry: Registry
+    canaries: Canaries
+    monitor: Monitor
 
     def close(self) -> None:
         """Give the database back."""
@@ -58,13 +65,16 @@ def open_house(settings: Settings) -> House:
         raise DatabaseUnavailable(f"the home {settings.home} can't be made: {error.strerror}") from error
     database = connect(settings.database)
     migrations.upgrade(database)
+    store, runs, registry = Store(database), Runs(database), Registry(database, settings.home / "adapters")
     return House(
         settings=settings,
         database=database,
-        store=Store(database),
+        store=store,
         accounts=Accounts(database),
-        runs=Runs(database),
-        registry=Registry(database, settings.home / "adapters"),
+        runs=runs,
+        registry=registry,
+        canaries=Canaries(database, registry, settings.promotion.plan),
+        monitor=Monitor(Days(database), Alerts(database), runs, store),
     )
 
 
@@ -77,7 +87,8 @@ def engines_of(settings: Settings) -> Engines:
 
 def web(house: House) -> FastAPI:
     """The web application: pages for people, routes for programs, on one port."""
-    settings, engines, metrics = house.settings, engines_of(house.settings), Metrics()
+    settings, engines = house.settings, engines_of(house.settings)
+    metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = Chat(
         house.store,
         house.registry,
@@ -86,6 +97,7 @@ def web(house: House) -> FastAPI:
         defaults={"temperature": settings.chat.temperature, "top_p": settings.chat.top_p},
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
+        ask_share=settings.chat.ask_share,
     )
 
     @asynccontextmanager
@@ -94,11 +106,13 @@ def web(house: House) -> FastAPI:
         await asyncio.to_thread(house.store.interrupt_pending, datetime.now(UTC))
         await engines.start()
         janitor = asyncio.create_task(_unload_idle(engines, house.registry))
+        watching = asyncio.create_task(watch(house.monitor, beat=False))
         try:
             yield
         finally:
-            janitor.cancel()
-            await asyncio.wait([janitor])
+            for task in (janitor, watching):
+                task.cancel()
+            await asyncio.wait([janitor, watching])
             await engines.close()
 
     def ready() -> str | None:
@@ -110,7 +124,9 @@ def web(house: House) -> FastAPI:
 
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.install_errors(app)
-    app.include_router(api.router(chat, house.accounts, house.runs, house.registry, ready, metrics))
+    app.include_router(
+        api.router(chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics)
+    )
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     # Last, because a page at "/" takes every path that nobody took before.
     from assistant.ui import mount
@@ -121,20 +137,31 @@ def web(house: House) -> FastAPI:
         accounts=house.accounts,
         runs=house.runs,
         registry=house.registry,
+        canaries=house.canaries,
         ready=ready,
+        comparison=lambda: newest(settings.home),
+        monitor=house.monitor,
+        cost_per_hour=settings.monitoring.cost_per_hour,
     )
     return app
 
 
 async def _unload_idle(engines: Engines, registry: Registry) -> None:
-    """Keep the live adapter loaded, also after an engine's restart, and let go of those that nobody uses."""
+    """Keep what answers loaded, also after an engine's restart, and let go of those that nobody uses."""
     while True:
         try:
-            live = await asyncio.to_thread(registry.live)
-            await engines.keep(live.name if live else None, live.path if live else None)
+            await engines.keep(*await asyncio.to_thread(_answering, registry))
         except DatabaseUnavailable as error:
             log.warning("%s", error)
         await asyncio.sleep(1)
+
+
+def _answering(registry: Registry) -> list[AdapterRef]:
+    """The live adapter and the canary's."""
+    live, canary = registry.live(), registry.canary()
+    found = [live] if live is not None else []
+    found += [registry.get(canary.adapter)] if canary is not None else []
+    return [AdapterRef(adapter.name, adapter.path) for adapter in found]
 
 
 def pipeline_of(house: House, engines: Engines) -> Pipeline:
@@ -150,7 +177,14 @@ def pipeline_of(house: House, engines: Engines) -> Pipeline:
         settings=settings.training,
         system_prompt=settings.system_prompt,
         auto_promote=settings.promotion.mode == "auto",
+        canaries=house.canaries if settings.promotion.canary else None,
     )
+
+
+def streaming_of(house: House, engines: Engines) -> Streaming:
+    """How a comparison asks this home's engines: sampling as people get their answers."""
+    chat = house.settings.chat
+    return Streaming(engines, {"temperature": chat.temperature, "top_p": chat.top_p}, chat.max_tokens)
 
 
 async def work(house: House, once: bool) -> None:
@@ -162,9 +196,14 @@ async def work(house: House, once: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     pipeline = pipeline_of(house, engines)
+    # Beside the worker's loop: a run takes minutes, and monitoring must neither wait for it nor end it.
+    watching = asyncio.create_task(watch(house.monitor, beat=True))
     try:
-        await Worker(house.store, house.runs, pipeline, settings.training).work(once=once, stop=stop)
+        worker = Worker(house.store, house.runs, pipeline, settings.training, house.canaries)
+        await worker.work(once=once, stop=stop)
     finally:
+        watching.cancel()
+        await asyncio.wait([watching])
         await engines.close()
 
 

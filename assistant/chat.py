@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from assistant import routing
 from assistant.accounts import Account
 from assistant.engine.client import AdapterRef, Engines
 from assistant.errors import AssistantError, EngineInterrupted, EngineRefused
-from feedback.records import Message, Turn, TurnStatus
+from feedback.records import Message, Turn, TurnStatus, conversation_id
 from feedback.store import Ending, NewTurn, Store
 from training.records import NotFound as NoAdapter
 from training.registry import Registry
@@ -63,6 +64,16 @@ class Begun:
         return self.adapter.name if self.adapter else "base"
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a turn belongs. The id of a `new` conversation is known before there is one: the canary's share
+    of conversations is chosen by it."""
+
+    conversation_id: str
+    parent_id: str | None
+    new: bool = False
+
+
 @dataclass(slots=True)
 class _Progress:
     """What has been received of one choice so far."""
@@ -86,6 +97,7 @@ class Chat:
         defaults: Mapping[str, Any],
         model: str,
         max_tokens: int,
+        ask_share: float = 0.0,
     ) -> None:
         self.store = store
         self._registry = registry
@@ -94,23 +106,29 @@ class Chat:
         self._defaults = dict(defaults)
         self._model = model
         self._max_tokens = max_tokens
+        self._ask_share = ask_share
 
     async def begin(self, ask: Ask) -> Begun:
-        """Choose the adapter, build the prompt, and store the turn as pending.
+        """Build the prompt, find the conversation, choose the adapter, and store the turn as pending.
 
-        Raises `NoSuchModel`, `EngineUnavailable`, or `feedback`'s `NotFound` for a foreign conversation.
+        Nothing is stored before all of that has gone well. Raises `NoSuchModel`, `EngineUnavailable`, or
+        `feedback`'s `NotFound` for a foreign conversation.
         """
-        adapter = await self._adapter(ask)
+        routing.check(ask.model, ask.account.role)
         ask = replace(ask, messages=[prompts.cleaned(message) for message in ask.messages])
         sampling = {**self._defaults, **ask.sampling}
         messages = prompts.with_system(ask.messages, self._system_prompt)
         messages, sampling = await self._fit(messages, sampling)
-        turns = await to_thread.run_sync(self._store_pending, ask, messages, sampling, adapter)
+        place = await to_thread.run_sync(self._place, ask, messages)
+        adapter = await self._adapter(ask, place.conversation_id)
+        turns = await to_thread.run_sync(self._store_pending, ask, place, messages, sampling, adapter)
         return Begun(turns, adapter, {**sampling, "messages": [dict(message) for message in messages]})
 
-    async def _adapter(self, ask: Ask) -> AdapterRef | None:
-        live, history = await to_thread.run_sync(lambda: (self._registry.live(), self._registry.history(20)))
-        for name in routing.order(ask.model, ask.account.role, live, history):
+    async def _adapter(self, ask: Ask, conversation_id: str) -> AdapterRef | None:
+        live, history, canary = await to_thread.run_sync(
+            lambda: (self._registry.live(), self._registry.history(20), self._registry.canary())
+        )
+        for name in routing.order(ask.model, ask.account.role, live, history, canary, conversation_id):
             if name is None:
                 return None
             try:
@@ -165,36 +183,48 @@ class Chat:
         return versions[low], len(await self._engines.tokenize(versions[low]))
 
     def _store_pending(
-        self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any], adapter: AdapterRef | None
+        self,
+        ask: Ask,
+        place: _Place,
+        messages: Sequence[Message],
+        sampling: Mapping[str, Any],
+        adapter: AdapterRef | None,
     ) -> list[Turn]:
-        conversation_id, parent_id = self._place(ask, messages)
+        person = ask.account.id
+        if place.new:
+            opening = prompts.first_question(ask.messages)
+            self.store.start_conversation(person, opening, place.conversation_id)
         new = NewTurn(
-            conversation_id=conversation_id,
-            parent_id=parent_id,
-            person_id=ask.account.id,
+            conversation_id=place.conversation_id,
+            parent_id=place.parent_id,
+            person_id=person,
             question=prompts.last_question(ask.messages),
             prompt=messages,
             model=self._model,
             adapter=adapter.name if adapter else None,
             sampling=sampling,
         )
-        return [self.store.begin(new) for _ in range(int(sampling.get("n") or 1))]
+        # By chance and before anything is said: only so do the ratings of those asked speak for all answers.
+        return [
+            self.store.begin(replace(new, asked=random.random() < self._ask_share))
+            for _ in range(int(sampling.get("n") or 1))
+        ]
 
-    def _place(self, ask: Ask, messages: Sequence[Message]) -> tuple[str, str | None]:
+    def _place(self, ask: Ask, messages: Sequence[Message]) -> _Place:
         """Where the turn belongs: as told, beside an answer to the same prompt, after a turn, or anew."""
         person = ask.account.id
         if ask.conversation_id is not None:
-            return self.store.conversation(ask.conversation_id, person).id, ask.parent_id
+            return _Place(self.store.conversation(ask.conversation_id, person).id, ask.parent_id)
         if sibling := self.store.asked_before(person, messages):
-            return sibling.conversation_id, sibling.parent_id
+            return _Place(sibling.conversation_id, sibling.parent_id)
         said = [message for message in ask.messages if message.get("role") != "system"]
         sent = sum(message.get("role") != "system" for message in messages)
         # Where a long dialogue is cut for this turn, it may have been cut for the turn before, only less.
         cut = [earlier for earlier in prompts.shorter(said[:-1]) if len(earlier) + 1 >= sent]
         for earlier in (said[:-1], *cut[: -_CUTS - 1 : -1]):
             if before := self.store.answered_before(person, earlier):
-                return before.conversation_id, before.id
-        return self.store.start_conversation(person, prompts.first_question(ask.messages)).id, None
+                return _Place(before.conversation_id, before.id)
+        return _Place(conversation_id(), None, new=True)
 
     async def stream(self, begun: Begun) -> AsyncGenerator[dict[str, Any], None]:
         """The answer as OpenAI chunks under the turn's id, the usage in the last one.
@@ -273,7 +303,10 @@ def _receive(chunk: Mapping[str, Any], received: Sequence[_Progress]) -> None:
 
 def _renamed(chunk: Mapping[str, Any], begun: Begun) -> dict[str, Any]:
     """The engine's chunk under our ids: the client never sees the engine's."""
-    choices = [{**choice, "turn_id": begun.turns[choice["index"]].id} for choice in chunk.get("choices", ())]
+    choices = [
+        {**choice, "turn_id": (turn := begun.turns[choice["index"]]).id, "asked": turn.asked}
+        for choice in chunk.get("choices", ())
+    ]
     return {**chunk, "id": begun.id, "model": begun.answered_by, "choices": choices}
 
 
@@ -311,4 +344,5 @@ def _choice(index: int, begun: Begun, progress: _Progress, logprobs: list[Any]) 
         "finish_reason": progress.finish_reason,
         "logprobs": {"content": logprobs} if logprobs else None,
         "turn_id": begun.turns[index].id,
+        "asked": begun.turns[index].asked,
     }

@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from assistant.commands import adapters, feedback, people, runs, serve, simulate, status
+from assistant.commands import (
+    adapters,
+    compare,
+    feedback,
+    monitor,
+    people,
+    runs,
+    serve,
+    simulate,
+    status,
+)
 from assistant.errors import AssistantError
 
 app = typer.Typer(
@@ -22,11 +32,13 @@ app = typer.Typer(
 )
 serve.register(app)
 status.register(app)
+monitor.register(app)
 runs.register(app)
 adapters.register(app)
 feedback.register(app)
 people.register(app)
 simulate.register(app)
+compare.register(app)
 
 
 def _version(wanted: bool) -> None:

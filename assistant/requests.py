@@ -119,6 +119,6 @@ class RunRequest(Plain):
 
 
 class Reason(Plain):
-    """Why an admin promotes or rolls back."""
+    """Why somebody promotes, rolls back, or starts or stops a canary."""
 
     reason: str = Field(min_length=1, max_length=1_000)

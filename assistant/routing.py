@@ -1,4 +1,5 @@
-"""Decides which adapter answers: the one that is asked for by name, else whatever is live.
+"""Decides which adapter answers: the one that is asked for by name, else the canary's in its share of
+conversations, else whatever is live.
 
 Pure. If the live adapter can't be served, the one before it answers, and in the end the bare base model;
 what was rolled back from does not come back this way.
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from assistant.errors import AssistantError
 from feedback.records import Role
+from training.canary import Canary, arm
 from training.records import Adapter, Promotion
 from training.registry import lineage
 
@@ -23,18 +25,39 @@ class NoSuchModel(AssistantError):
     """There is no such model for this person."""
 
 
-def order(model: str, role: Role, live: Adapter | None, history: Sequence[Promotion]) -> list[str | None]:
+def check(model: str, role: Role) -> None:
+    """Raise `NoSuchModel` unless there may be such a model for this person."""
+    if model not in (LIVE, BASE) and (role == "user" or not _ADAPTER.fullmatch(model)):
+        raise NoSuchModel(f"the model `{model}` does not exist; there are `{LIVE}` and `{BASE}`")
+
+
+def order(
+    model: str,
+    role: Role,
+    live: Adapter | None,
+    history: Sequence[Promotion],
+    canary: Canary | None = None,
+    conversation_id: str = "",
+) -> list[str | None]:
     """Names of the adapters to try, the best first; None is the bare base model.
 
-    `model` is `apprentice`, `apprentice-base` or, for staff, an adapter's name; `history` the newest first.
-    Raises `NoSuchModel`.
+    `model` is `apprentice`, `apprentice-base` or, for staff, an adapter's name; `history` the newest first;
+    `canary` the one that runs, which has its share of the conversations. Raises `NoSuchModel`.
     """
+    check(model, role)
     if model == BASE:
         return [None]
     if model != LIVE:
-        if role == "user" or not _ADAPTER.fullmatch(model):
-            raise NoSuchModel(f"the model `{model}` does not exist; there are `{LIVE}` and `{BASE}`")
         return [model]
+    usual = _usual(live, history)
+    # A canary is tried against what was live at its start: beside anything else it says nothing.
+    if canary is None or canary.against != (live.name if live else None):
+        return usual
+    return [canary.adapter, *usual] if arm(conversation_id, canary.adapter, canary.share) else usual
+
+
+def _usual(live: Adapter | None, history: Sequence[Promotion]) -> list[str | None]:
+    """What is live, then what was before it, then the base."""
     if live is None:
         return [None]
     tried: list[str | None] = [live.name]

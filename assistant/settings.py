@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from assistant.errors import AssistantError
+from training.canary import Plan
 from training.records import TrainingSettings
 
 PREFIX = "APPRENTICE_"
@@ -44,6 +45,19 @@ def _words(line: Any) -> Any:
     return json.loads(line) if line.lstrip().startswith("[") else shlex.split(line)
 
 
+def _shares(line: Any) -> tuple[float, ...]:
+    """`5,25`, a list, or one number. 100 % at the end is no step of its own: what has all of it is live."""
+    given = line.strip(" []").split(",") if isinstance(line, str) else line
+    try:
+        steps = [float(step) for step in (given if isinstance(given, list | tuple) else [given])]
+    except (TypeError, ValueError):
+        steps = []
+    steps = steps[:-1] if steps[-1:] == [100.0] else steps
+    if not steps or steps != sorted(set(steps)) or not 0 < steps[0] <= steps[-1] < 100:
+        raise ValueError("expected growing shares in percent between 0 and 100, such as 5,25")
+    return tuple(steps)
+
+
 @dataclass(frozen=True)
 class ChatSettings:
     """How the assistant is asked."""
@@ -53,6 +67,8 @@ class ChatSettings:
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: Annotated[int, Field(ge=1)] = 512
+    ask_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The share of answers, drawn by chance, under which the page asks for a vote; 0 asks for none."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +81,38 @@ class EngineSection:
     dtype: str = "auto"
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.6
     tool_parser: str = "hermes"
+    cpu_lora: bool = True
+    """LoRA and norms on a CPU by `engine/cpu_lora.py`; if not, by vLLM's own operations."""
     arguments: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
     """More of vLLM's own arguments: a list, or one line as in a shell."""
 
 
 @dataclass(frozen=True)
 class PromotionSection:
-    """Who promotes what passed the gate."""
+    """Who promotes what passed the gate, and how a canary goes on."""
 
     mode: Literal["manual", "auto"] = "manual"
+    canary: bool = False
+    """With `auto`: passing the gate starts a canary, and its votes promote."""
+    canary_steps: Annotated[tuple[float, ...], BeforeValidator(_shares)] = (5, 25)
+    """Shares of the conversations in percent; after the last one the adapter is promoted."""
+    canary_margin: Annotated[float, Field(gt=0, lt=100)] = 10
+    """Points of the share of thumbs up by which a canary may be below what is live."""
+    canary_days: Annotated[float, Field(gt=0)] = 14
+
+    @property
+    def plan(self) -> Plan:
+        """The same in shares of one."""
+        steps = tuple(step / 100 for step in self.canary_steps)
+        return Plan(steps, self.canary_margin / 100, self.canary_days)
+
+
+@dataclass(frozen=True)
+class MonitoringSection:
+    """What monitoring needs to be told."""
+
+    cost_per_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Price of an hour of the machine, in whatever currency; 0: costs are not shown."""
 
 
 _SECTIONS: Mapping[str, type] = {
@@ -81,6 +120,7 @@ _SECTIONS: Mapping[str, type] = {
     "engine": EngineSection,
     "training": TrainingSettings,
     "promotion": PromotionSection,
+    "monitoring": MonitoringSection,
 }
 
 
@@ -105,6 +145,7 @@ class Settings(BaseSettings):
     engine: EngineSection = field(default_factory=EngineSection)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     promotion: PromotionSection = field(default_factory=PromotionSection)
+    monitoring: MonitoringSection = field(default_factory=MonitoringSection)
 
     @field_validator("home")
     @classmethod
@@ -114,7 +155,8 @@ class Settings(BaseSettings):
     @field_validator("training")
     @classmethod
     def _bounds(cls, section: TrainingSettings) -> TrainingSettings:
-        for name, least in (("min_examples", 1), ("draws", 0), ("most_questions", 0), ("poll_seconds", 0.01)):
+        bounds = {"min_examples": 1, "draws": 0, "most_questions": 0, "anchors": 0, "poll_seconds": 0.01}
+        for name, least in bounds.items():
             if not getattr(section, name) >= least:
                 key = f"{PREFIX}TRAINING__{name.upper()}"
                 raise ValueError(f"{key}={getattr(section, name)}: expected at least {least}")
@@ -153,8 +195,10 @@ class Settings(BaseSettings):
         """A misspelt setting of a section would otherwise be a setting that does nothing."""
         for section, kind in _SECTIONS.items():
             names = [item.name for item in fields(kind)]
+            # What a file gave stands under its own name already.
+            known = {*names, *(f"{name}_file" for name in names)}
             given = found.get(section)
-            for name in set(given) - set(names) if isinstance(given, dict) else ():
+            for name in set(given) - known if isinstance(given, dict) else ():
                 key = f"{PREFIX}{section}__{name}".upper()
                 raise ValueError(
                     f"{key}={given[name]!r}: there is no such setting; expected {', '.join(names)}"

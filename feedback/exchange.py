@@ -69,6 +69,7 @@ _DETAILS = (
     "error",
     "tool_calls",
     "passages",
+    "asked",
 )
 
 
@@ -260,6 +261,8 @@ def _history(line: str) -> History:
         error=_text(details, "error", None) if details.get("error") else None,
         tool_calls=_objects(details, "tool_calls"),
         passages=_objects(details, "passages"),
+        # Exports of before there were such answers do not say it.
+        asked=details.get("asked") is True,
     )
     return History(
         turn=turn,

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, Row, Table, func, or_, select
 
 from feedback.database import Database
-from feedback.records import Choice, Correction, History, Judged, Rating, Turn
+from feedback.records import Choice, Correction, History, Judged, Rating, Turn, Vote
+from feedback.satisfaction import Liked, Satisfaction
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
 R = TypeVar("R")
@@ -59,6 +60,11 @@ class Reader:
         newest = {(row.person_id, frozenset((row.first_turn_id, row.second_turn_id))): row for row in rows}
         return sorted((record(Choice, row) for row in newest.values()), key=lambda choice: choice.id)
 
+    def compared(self, made: Iterable[Choice]) -> dict[str, Judged]:
+        """The turns that choices name, by id, with the opinions that are live on them."""
+        named = {turn_id for choice in made for turn_id in (choice.first_turn_id, choice.second_turn_id)}
+        return {item.turn.id: item for item in self.judged(named)} if named else {}
+
     def newest(self) -> dict[str, int]:
         """The highest id of each kind of opinion: a mark that says how far one has read."""
         with self._database.read() as connection:
@@ -67,19 +73,56 @@ class Reader:
                 for table in (ratings, corrections, choices)
             }
 
+    def votes(self, after: int) -> list[Vote]:
+        """Every thumb since the rating with the id `after`, as it was given, in order of time.
+
+        A changed or withdrawn one stands beside what it changed: what has been counted can't be uncounted.
+        """
+        query = (
+            select(turns.c.conversation_id, turns.c.adapter, turns.c.created_at, ratings.c.thumb)
+            .join(turns)
+            .where(ratings.c.id > after, ratings.c.thumb.is_not(None))
+            .order_by(ratings.c.id)
+        )
+        with self._database.read() as connection:
+            return [Vote(*row) for row in connection.execute(query)]
+
     def counts(self) -> dict[str, int]:
         """Live feedback in figures: turns, ups, downs, corrections, choices."""
+        newest = select(func.max(ratings.c.id)).group_by(ratings.c.turn_id, ratings.c.person_id)
+        thumbs = (
+            select(ratings.c.thumb, func.count()).where(ratings.c.id.in_(newest)).group_by(ratings.c.thumb)
+        )
         with self._database.read() as connection:
-            thumbs = [row.thumb for row in live(connection, ratings, Rating)]
+            counted = {thumb: int(number) for thumb, number in connection.execute(thumbs)}
             texts = [row for row in live(connection, corrections, Correction) if row.text]
             total = connection.execute(select(func.count()).select_from(turns)).scalar()
         return {
             "turns": int(total or 0),
-            "up": thumbs.count("up"),
-            "down": thumbs.count("down"),
+            "up": counted.get("up", 0),
+            "down": counted.get("down", 0),
             "corrections": len(texts),
             "choices": len(self.choices()),
         }
+
+    def satisfaction(self) -> Satisfaction:
+        """Live thumbs on answers that chance had chosen to ask about, and apart from them all others."""
+        newest = select(func.max(ratings.c.id)).group_by(ratings.c.turn_id, ratings.c.person_id)
+        thumbs = (
+            select(turns.c.asked, ratings.c.thumb, func.count())
+            .join(turns)
+            .where(ratings.c.id.in_(newest), ratings.c.thumb.is_not(None))
+            .group_by(turns.c.asked, ratings.c.thumb)
+        )
+        questions = select(func.count()).select_from(turns).where(turns.c.asked)
+        with self._database.read() as connection:
+            counted = {(asked, thumb): count for asked, thumb, count in connection.execute(thumbs)}
+            total = connection.execute(questions).scalar()
+        asked, unasked = (
+            Liked(up := counted.get((which, "up"), 0), up + counted.get((which, "down"), 0))
+            for which in (True, False)
+        )
+        return Satisfaction(asked, unasked, int(total or 0))
 
     def histories(self) -> Iterator[History]:
         """Every turn that has ended, with all that was ever said about it, in turn order.
@@ -91,6 +134,19 @@ class Reader:
         while page := self._page(after=last):
             yield from page
             last = page[-1].turn.id
+
+    def opening_turns(self) -> Iterator[tuple[Turn, str]]:
+        """First turns with their conversation's opening, the newest first; regenerations come each by itself.
+
+        Read page by page, so that whoever needs a few of them reads no more.
+        """
+        query = select(turns, conversations.c.opening).join(conversations).where(turns.c.parent_id.is_(None))
+        page: list[Row[Any]] | None = None
+        while page is None or page:
+            older = query if page is None else query.where(turns.c.id < page[-1].id)
+            with self._database.read() as connection:
+                page = list(connection.execute(older.order_by(turns.c.id.desc()).limit(_PAGE)))
+            yield from ((record(Turn, row), row.opening) for row in page)
 
     def _page(self, after: str) -> list[History]:
         query = (

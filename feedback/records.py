@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from uuid_utils import uuid7
+
 Message = Mapping[str, Any]
 """One OpenAI chat message: at least `role` and `content`."""
 
@@ -76,6 +78,8 @@ class Turn:
     error: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] = ()
     passages: Sequence[Mapping[str, Any]] = ()
+    asked: bool = False
+    """Whether chance chose this answer to ask for a rating of it: such ratings speak for all answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,17 @@ class Choice:
     role: Role
     preference: Preference
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A thumb as it was given, with what is known of the answer it was given to."""
+
+    conversation_id: str
+    adapter: str | None
+    answered_at: datetime
+    """When the turn was begun: what was true then decided who answered."""
+    thumb: Thumb
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +190,11 @@ def storable(text: str) -> str:
     'a\ufffdb'
     """
     return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
+
+
+def conversation_id() -> str:
+    """A new conversation's id, which no other has."""
+    return f"conv-{uuid7().hex}"
 
 
 def prompt_key(prompt: Sequence[Message]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     DateTime,
     ForeignKey,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.engine import Dialect
 
@@ -99,6 +101,8 @@ turns = Table(
     Column("error", Words, nullable=True),
     Column("tool_calls", JSON, nullable=False, default=list),
     Column("passages", JSON, nullable=False, default=list),
+    # Chosen by chance before it is answered: its person is asked for a rating.
+    Column("asked", Boolean, nullable=False, default=False, server_default=false()),
     Index(None, "person_id", "thread_key"),
     Index(None, "status"),
 )
@@ -143,4 +147,27 @@ choices = Table(
     Column("preference", String(9), nullable=False),
     Column("created_at", Moment, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# What a day came to, by the adapter that answered ("" for the bare base model): read in place of its turns.
+# The row of the day "" says how far turns and opinions have been read.
+days = Table(
+    "days",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("adapter", String(40), primary_key=True),
+    Column("figures", JSON, nullable=False),
+    Column("made_at", Moment, nullable=False),
+)
+
+# What somebody should look at; it lasts until `ended_at`.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(60), nullable=False),
+    Column("adapter", String(40), nullable=False, default=""),
+    Column("detail", Words, nullable=False),
+    Column("begun_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=True, index=True),
 )

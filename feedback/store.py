@@ -16,6 +16,7 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, insert, select, update
 from uuid_utils import uuid7
 
+from feedback import days
 from feedback.reading import Reader, live, record
 from feedback.records import (
     Choice,
@@ -31,6 +32,7 @@ from feedback.records import (
     Thumb,
     Turn,
     TurnStatus,
+    conversation_id,
     prompt_key,
     storable,
 )
@@ -55,6 +57,7 @@ class NewTurn:
     adapter: str | None
     sampling: Mapping[str, Any]
     passages: Sequence[Mapping[str, Any]] = ()
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,12 @@ class Store(Reader):
 
     # -- conversations -----------------------------------------------------------------------------
 
-    def start_conversation(self, person_id: str, opening: str) -> Conversation:
-        """A new, empty conversation titled by its opening question."""
+    def start_conversation(self, person_id: str, opening: str, new_id: str = "") -> Conversation:
+        """A new, empty conversation titled by its opening question; `new_id` if it was drawn before."""
         now = _now()
         title = " ".join(storable(opening).split())
         title = title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
-        row = Conversation(f"conv-{uuid7().hex}", person_id, title, now, now)
+        row = Conversation(new_id or conversation_id(), person_id, title, now, now)
         with self._database.write() as connection:
             connection.execute(insert(conversations).values(opening=opening, **_plain(row)))
         return row
@@ -316,6 +319,7 @@ class Store(Reader):
         Returns for each history an empty text, or one sentence that says why it was left out, whole.
         """
         with self._database.write() as connection:
+            days.reopen(connection, (history.turn.id for history in histories))
             return [self._restore(connection, history) for history in histories]
 
     @staticmethod

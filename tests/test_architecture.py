@@ -31,8 +31,8 @@ ARROWS = {
 STOREYS = (
     {"records"},
     {"schema"},
-    {"gate", "outcomes", "pairs", "probes", "questions", "raters", "recipes", "screening", "settling"}
-    | {"together", "vote_model"},
+    {"betting", "canary", "evidence", "gate", "outcomes", "pairs", "probes", "questions", "raters"}
+    | {"comparison", "comparison_verdict", "recipes", "screening", "settling", "together", "vote_model"},
     {"adapters", "evaluation", "gathering", "launcher", "registry", "runs"},
     {"pipeline"},
     {"worker"},
@@ -49,13 +49,13 @@ HEAVY = {
     "trl": TRAINING_CODE,
     "peft": TRAINING_CODE,
     "gradio": ("assistant/ui/",),
-    "vllm": ("assistant/engine/server.py", "assistant/engine/cpu_lora.py"),
+    "vllm": ("assistant/engine/server.py", "assistant/engine/cpu_lora.py", "assistant/engine/cpu_norms.py"),
     "chromadb": ("retrieval/",),
     "langchain": ("retrieval/",),
     "sentence_transformers": ("retrieval/",),
 }
 # The plug-in for the engine lives in the engine's process, so it may use what is loaded there anyway
-HEAVY["torch"] += ("assistant/engine/server.py", "assistant/engine/cpu_lora.py")
+HEAVY["torch"] += ("assistant/engine/server.py", "assistant/engine/cpu_")
 
 LONGEST_FUNCTION, LONGEST_FILE = 80, 400
 # Too short to need an introduction

@@ -143,21 +143,29 @@ def test_a_long_seeded_prompt_does_not_kill_the_engine(house: Running, people: l
 
 
 def test_votes_become_an_adapter_that_answers(house: Running, people: list[httpx.Client]) -> None:
-    """The vote that reaches the threshold leads, without a hand, to answers by a new adapter."""
-    questions = [q for q in starter.questions(200, 5) if not screening.held_out(q)]
-    shy = [q for q in starter.questions(200, 5) if screening.held_out(q)]
-    _vote_on(people, shy[:16])
-    _vote_on(people, questions[: DUE + 4])
-    began = time.monotonic()
-    run = wait_for(lambda: ended(house), 300)
-    assert run["state"] == "done", run
-    assert run["due_by"].startswith("threshold"), run
-    adapter = run["adapter"]
-    assert live(house) == adapter, run["reason"]
+    """The vote that reaches the threshold leads, without a hand, to answers by a new adapter.
+
+    The gate may find the first candidate's evidence too thin, as it should be free to: then more votes come.
+    """
+    asked = starter.questions(600, 5)
+    questions = [q for q in asked if not screening.held_out(q)]
+    shy = [q for q in asked if screening.held_out(q)]
+    for batch in range(3):
+        _vote_on(people, shy[batch * 24 : batch * 24 + 24])
+        _vote_on(people, questions[batch * (DUE + 4) : (batch + 1) * (DUE + 4)])
+        began = time.monotonic()
+        run = wait_for(lambda: ended(house) if len(house.runs()) > batch else None, 300)  # noqa: B023
+        assert run["state"] == "done", run
+        assert run["due_by"].startswith("threshold"), run
+        print(f"run {batch + 1}: {run['reason'][:300]}")
+        if (adapter := live(house)) in {one["adapter"] for one in house.runs()}:
+            break
+    else:
+        pytest.fail(run["reason"])
     reply = ask(people[0], "How do I return a tent?")
     assert reply.headers["x-apprentice-adapter"] == adapter
     print(f"vote to live: {time.monotonic() - began:.0f} s", run["seconds"], run["counts"])
-    fresh = starter.questions(260, 5)[200:260]
+    fresh = starter.questions(660, 5)[600:]
     with ThreadPoolExecutor(8) as pool:
         old = list(pool.map(lambda q: said(ask(people[0], q, seed=1, model="apprentice-base")), fresh))
         new = list(pool.map(lambda q: said(ask(people[0], q, seed=1)), fresh))

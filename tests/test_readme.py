@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import typer.main
 
 from assistant import cli
+from assistant.commands.compare import lines
 from assistant.settings import PREFIX, Settings
+from training import comparison
 from training.starter import __main__ as starter_command
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +48,22 @@ def test_there_are_commands_to_look_at() -> None:
     assert {"up", "train [--wait]"} & set(commands())
     assert not known(["fly"])
     assert not known(["train", "--fast"])
+
+
+def test_the_table_of_the_comparison_is_one_that_the_command_writes() -> None:
+    section = TEXT.partition("## Prompt, retrieval or fine-tuning?")[2].partition("\n## ")[0]
+    heads, _, *rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    cells = comparison.cells(("prompt", "adapter"))
+    nothing = [comparison.Row(cell, 0, 0, *[None] * 10) for cell in cells]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    judge = comparison.Judge("j")
+    found = comparison.Comparison(now, "m", None, "s", 1, judge, nothing, (), (), ())
+    assert [heads, *([row[0]] for row in rows)] == [lines(found)[0], *([cell.name] for cell in cells)]
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\bexamples/[\w.]+\w", TEXT))))
+def test_every_example_is_there(path: str) -> None:
+    assert (ROOT / path).is_file()
 
 
 @pytest.mark.parametrize("line", re.findall(r"^python -m training\.starter ([^#\n]+)", TEXT, re.MULTILINE))

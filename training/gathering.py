@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from feedback.reading import Reader
-from feedback.records import Choice, Judged
-from training import pairs, screening, vote_model
+from feedback.records import Choice, Judged, Message
+from training import anchors, pairs, screening, vote_model
 from training.records import Adapter, Engine, Example, Refused, TrainingSettings
 from training.together import together
 
@@ -44,8 +44,9 @@ async def gather(
     live: Adapter | None,
     settings: TrainingSettings,
     progress: Progress,
+    system: Sequence[Message] = (),
 ) -> Gathered:
-    """Examples from everything that has been judged so far, fresh answers included."""
+    """Examples from everything that has been judged so far, with fresh answers, and what is rehearsed."""
     judged, choices, dropped = await asyncio.to_thread(_read, store)
     try:
         if live is not None:
@@ -56,10 +57,25 @@ async def gather(
     ranker = await asyncio.to_thread(_ranker, judged)
     drawn: Mapping[str, Sequence[str]] = {}
     if ranker is not None:
-        lonely = pairs.needs_draws(judged, choices)[: settings.most_questions]
+        # What is held out is judged by people alone, and ranked by nothing that candidates learn from.
+        lonely = [
+            item for item in pairs.needs_draws(judged, choices) if not screening.held_out(item.opening)
+        ][: settings.most_questions]
         drawn = await _draw(engine, live.name if live else None, lonely, settings.draws, progress)
     built = await asyncio.to_thread(_build, store, judged, choices, drawn, ranker)
-    return _sorted(built, dropped, ranker, len(judged))
+    found = _sorted(built, dropped, ranker, len(judged))
+    return with_anchors(
+        found, await anchors.rehearsed(engine, round(settings.anchors * len(found.training)), system)
+    )
+
+
+def with_anchors(found: Gathered, rehearsed: Sequence[Example]) -> Gathered:
+    """The same with these examples among those that are trained on, and counted."""
+    if not rehearsed:
+        return found
+    counts = dict(found.counts)
+    counts["examples"] = {**counts["examples"], "anchor": len(rehearsed)}
+    return replace(found, training=[*found.training, *rehearsed], counts=counts)
 
 
 def from_votes(store: Reader) -> Gathered:
@@ -71,7 +87,7 @@ def from_votes(store: Reader) -> Gathered:
 def new_votes(store: Reader, since: Mapping[str, int]) -> int:
     """How many usable opinions came after the mark `since`: enough of them make a run due."""
     choices = store.choices()
-    return screening.usable_votes(store.judged(), since, choices, _compared(store, choices))
+    return screening.usable_votes(store.judged(), since, choices, store.compared(choices))
 
 
 def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
@@ -116,13 +132,7 @@ def _build(
     drawn: Mapping[str, Sequence[str]],
     ranker: vote_model.VoteModel | None,
 ) -> pairs.Built:
-    return pairs.build(judged, choices, _compared(store, choices), drawn, ranker.score if ranker else None)
-
-
-def _compared(store: Reader, choices: Sequence[Choice]) -> dict[str, Judged]:
-    """The turns that choices name, by id."""
-    named = {turn_id for choice in choices for turn_id in (choice.first_turn_id, choice.second_turn_id)}
-    return {item.turn.id: item for item in store.judged(named)} if named else {}
+    return pairs.build(judged, choices, store.compared(choices), drawn, ranker.score if ranker else None)
 
 
 def _sorted(

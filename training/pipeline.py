@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,12 +21,15 @@ from sqlalchemy import Connection
 
 from feedback.records import FeedbackError
 from feedback.store import Store
-from training import adapters, evaluation, gathering, launcher, recipes
+from training import adapters, evaluation, gathering, kept_back, launcher, probes, recipes
+from training.canaries import Canaries
 from training.records import (
     Adapter,
     Engine,
     Evaluation,
+    Example,
     LostLease,
+    Message,
     Refused,
     Run,
     TrainingError,
@@ -79,6 +82,12 @@ class Pipeline:
     settings: TrainingSettings
     system_prompt: str = ""
     auto_promote: bool = False
+    canaries: Canaries | None = None
+    """If given, what would be promoted by itself starts a canary instead."""
+
+    @property
+    def _system(self) -> Sequence[Message]:
+        return [{"role": "system", "content": self.system_prompt}] if self.system_prompt else ()
 
     async def run(self, run: Run, stop: asyncio.Event) -> Run:
         """Work on `run` until it has ended, was cancelled, or `stop` is set.
@@ -154,7 +163,7 @@ class Pipeline:
         """Turn the opinions so far into examples, once: a repeated attempt finds them there."""
         if not attempt.work.gathered():
             await self._gather_now(attempt)
-        count = len(await _thread(attempt.work.examples))
+        count = _voted(await _thread(attempt.work.examples))
         if count < gathering.FEWEST:
             raise Failed(f"only {count} examples came out of the votes, {gathering.FEWEST} are needed")
 
@@ -164,12 +173,12 @@ class Pipeline:
             attempt.run = await _thread(lambda: self.runs.beat(attempt.run, mark=mark))
             live = await _thread(self.registry.live)
             built = await gathering.gather(
-                self.store, self.engine, live, self.settings, self._progress(attempt)
+                self.store, self.engine, live, self.settings, self._progress(attempt), self._system
             )
             recipe = recipes.choose(
                 base=self.base,
                 parameters=recipes.parameters_of(Path(self.base)),
-                examples=len(built.training),
+                examples=_voted(built.training),
                 device=recipes.device(),
             )
             await _thread(attempt.work.write, built, recipe)
@@ -237,18 +246,22 @@ class Pipeline:
         return self.registry.add(adapter, lambda connection: self.runs.fence(connection, attempt.run))
 
     async def _decide(self, attempt: Attempt, adapter: Adapter) -> str:
-        """Evaluate the candidate beside the live adapter; with `promotion.mode=auto`, promote what passed."""
+        """Evaluate the candidate beside the live adapter; with `promotion.mode=auto`, promote what passed, or
+        start its canary."""
         async with self._stage(attempt, "evaluate"):
             attempt.run = await _thread(lambda: self.runs.beat(attempt.run, adapter=adapter.name))
             live = await _thread(self.registry.live)
             if live is not None and live.name == adapter.name:
                 # An attempt before this one promoted it and came no further, or the votes said nothing new.
                 return "it is live already"
+            canary = await _thread(self.registry.canary)
+            if canary is not None and canary.adapter == adapter.name:
+                return "its canary is running already"
             found = await self.evaluate(adapter, live)
         reason = "; ".join(found.reasons)
         if found.outcome == "passed" and self.auto_promote:
-            await _thread(self._promote, attempt, adapter.name, reason)
-            return f"passed and promoted: {reason}"
+            done = await _thread(self._take_over, attempt, adapter.name, reason)
+            return f"passed and {done}: {reason}"
         return f"{found.outcome.replace('_', ' ')}: {reason}"
 
     async def evaluate(self, adapter: Adapter, against: Adapter | None) -> Evaluation:
@@ -256,22 +269,51 @@ class Pipeline:
         work = Workspace(self.home / "runs" / str(adapter.run_id))
         if not work.gathered():
             raise Refused(f"{adapter.name} can't be evaluated: its run's directory {work.folder} is gone")
-        found = await evaluation.evaluate(
-            self.engine,
-            adapter,
-            against,
-            held_out=work.held_out(),
-            parity=work.parity(),
-            system=[{"role": "system", "content": self.system_prompt}] if self.system_prompt else (),
-        )
+        material = await _thread(self._material, work)
+        found = await evaluation.evaluate(self.engine, adapter, against, material)
         await _thread(self.registry.record, found)
         return found
 
-    def _promote(self, attempt: Attempt, name: str, reason: str) -> None:
+    def _material(self, work: Workspace) -> evaluation.Material:
+        examples = work.examples()
+        learnt = (text for item in examples for text in (item.chosen, item.rejected))
+        health = {name: one for name, one in work.metrics().items() if isinstance(one, int | float)}
+        return evaluation.Material(
+            kept_back=kept_back.read(self.store),
+            parity=work.parity(),
+            health=health | {"rehearsed": _rehearsed(examples)},
+            secrets=frozenset(one for text in learnt for one in probes.personal(text)),
+            system=self._system,
+            probes=probes.probes(self.home / "probes"),
+            place=self.registry.looks(datetime.now(UTC)) + 1,
+        )
+
+    def _take_over(self, attempt: Attempt, name: str, reason: str) -> str:
+        """Promote the candidate or start its canary; says in words which."""
+
         def fence(connection: Connection) -> None:
             self.runs.fence(connection, attempt.run)
 
-        self.registry.promote(name, actor="gate", reason=reason, fence=fence)
+        if self.canaries is None:
+            self.registry.promote(name, actor="gate", reason=reason, fence=fence)
+            return "promoted"
+        try:
+            begun = self.canaries.start(name, actor="gate", reason=reason, fence=fence)
+        except Refused as error:
+            # It stays a candidate: an admin may start it when the other one has ended.
+            return f"not tried, since {error}"
+        return f"tried in {begun.share:.0%} of conversations"
+
+
+def _voted(examples: Sequence[Example]) -> int:
+    """How many examples have votes behind them."""
+    return sum(1 for example in examples if example.source != "anchor")
+
+
+def _rehearsed(examples: Sequence[Example]) -> float:
+    """The share of what the trainer saw that has no vote behind it: an example is seen by its weight."""
+    seen = sum(example.weight for example in examples)
+    return sum(example.weight for example in examples if example.source == "anchor") / seen if seen else 0.0
 
 
 async def _thread(act: Callable[..., R], *given: Any) -> R:

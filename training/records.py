@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Message = Mapping[str, Any]
-Source = Literal["correction", "choice", "siblings", "same_question", "ranked"]
+Source = Literal["correction", "choice", "siblings", "same_question", "ranked", "anchor"]
 Method = Literal["dpo"]
 RunState = Literal["queued", "running", "done", "failed", "parked", "cancelled"]
 Outcome = Literal["passed", "rejected", "not_enough_evidence"]
+CanaryAction = Literal["start", "widen", "promote", "rollback", "stop"]
 
 
 class TrainingError(Exception):
@@ -40,6 +41,8 @@ class LostLease(TrainingError):
 @dataclass(frozen=True, slots=True)
 class Example:
     """One preference pair: the same prompt, a better and a worse answer, and where that is known from.
+
+    An `anchor` has no vote behind it and the same text on both sides: the base's answer, rehearsed.
 
     `votes` are ids such as `rating:12`, `correction:3`, `choice:7`; `people` the ids of those who gave them.
     `weight` is in (0, 1]. `held_out` examples are never trained on: evaluation reads them.
@@ -216,6 +219,25 @@ class Promotion:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryStep:
+    """One row of a canary: from `at` on, `adapter` answers `share` (0 to 1) of the conversations.
+
+    The others stay with `against` (None: the bare base model). `start` and `widen` leave it running; it ends
+    with `promote`, with `rollback` (the votes were against it), or with `stop` for any other reason.
+    """
+
+    id: int
+    adapter: str
+    against: str | None
+    share: float
+    action: CanaryAction
+    actor: str
+    reason: str
+    figures: Mapping[str, Any]
+    at: datetime
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """When a run is due, and how it gathers its examples."""
@@ -230,6 +252,8 @@ class TrainingSettings:
     """Fresh answers drawn for a voted answer that has no partner."""
     most_questions: int = 96
     """Questions for which answers are drawn in one run: it bounds the time on the engine."""
+    anchors: float = 0.5
+    """Answers of the base that are rehearsed, for each example from votes (`anchors.py`)."""
     poll_seconds: float = 2.0
 
 

@@ -6,19 +6,20 @@ whoever answers asks `live()` and has that adapter loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from feedback.database import Database
 from training import adapters as files
-from training.records import Adapter, Check, Evaluation, NotFound, Promotion, Refused
-from training.schema import adapters, evaluations, promotions
+from training.canary import Canary, running
+from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
+from training.schema import adapters, canaries, evaluations, promotions
 
 Fence = Callable[[Connection], None]
 BASE = "base"
@@ -75,6 +76,11 @@ class Registry:
             row = connection.execute(query).first()
         return None if row is None or row.name is None else _adapter(row)
 
+    def canary(self) -> Canary | None:
+        """The canary that runs now. Every turn asks, so a step is in force from the next turn on."""
+        with self._database.read() as connection:
+            return running_canary(connection)
+
     def history(self, limit: int = 100) -> list[Promotion]:
         """The audit of promotions and rollbacks, the newest first."""
         query = select(promotions).order_by(promotions.c.id.desc()).limit(limit)
@@ -88,9 +94,14 @@ class Registry:
         Raises `NotFound`, and `Refused` if it is retired, its files are not what they were when it was
         published, or its newest evaluation did not pass. `fence` as in `add`.
         """
-        _require(reason)
+        require(reason)
         if name == BASE:
             return self._write(None, "promote", actor, reason, fence)
+        self.check_promotable(name)
+        return self._write(name, "promote", actor, reason, fence)
+
+    def check_promotable(self, name: str) -> None:
+        """Raise `NotFound` or `Refused` unless the adapter may answer people, as `promote` says."""
         adapter = self.get(name)
         self._check_servable(adapter)
         evaluation = self.evaluation(name)
@@ -100,11 +111,10 @@ class Registry:
             failed = [check for check in evaluation.checks if check.passed is not True]
             why = f"{failed[0].name}: {failed[0].detail}" if failed else evaluation.outcome
             raise Refused(f"{name} did not pass the gate ({why})")
-        return self._write(name, "promote", actor, reason, fence)
 
     def rollback(self, *, actor: str, reason: str) -> Promotion:
         """Go back to what was live before what is live now. Raises `Refused` at the very beginning."""
-        _require(reason)
+        require(reason)
         _now, *before = reversed(lineage(self.history(limit=10_000)))
         for earlier in before:
             if earlier is None:
@@ -140,18 +150,25 @@ class Registry:
         with self._database.write() as connection:
             if fence is not None:
                 fence(connection)
+            one_writer(connection)
             if name is not None and connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
+            # A canary is tried against what is live: with that it ends.
+            if (canary := running_canary(connection)) is not None:
+                connection.execute(insert(canaries).values(_ended(canary, values)))
             key = connection.execute(insert(promotions).values(values)).inserted_primary_key
         return Promotion(id=int(key[0]) if key else 0, **values)  # type: ignore[arg-type]
 
     def retire(self, name: str) -> Adapter:
-        """Take an adapter out of what may be promoted. Raises `NotFound`, `Refused` while it is live."""
+        """Take an adapter out of what may be promoted. Raises `NotFound`, `Refused` while it answers."""
         newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
         with self._database.write() as connection:
+            one_writer(connection)
             connection.execute(update(adapters).where(adapters.c.name == name).values(retired=True))
             if connection.execute(newest).scalar() == name:
                 raise Refused(f"{name} is live; promote another one or roll back first")
+            if (canary := running_canary(connection)) is not None and canary.adapter == name:
+                raise Refused(f"{name} is the canary; stop it first")
         return self.get(name)
 
     def record(self, evaluation: Evaluation) -> Evaluation:
@@ -170,6 +187,13 @@ class Registry:
         with self._database.write() as connection:
             connection.execute(insert(evaluations).values(values))
         return evaluation
+
+    def looks(self, now: datetime) -> int:
+        """How many evaluations this calendar month (UTC) has seen: each may have promoted by luck."""
+        begun = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        query = select(func.count()).select_from(evaluations).where(evaluations.c.created_at >= begun)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def evaluation(self, name: str) -> Evaluation | None:
         """The newest evaluation of an adapter."""
@@ -198,9 +222,42 @@ def lineage(history: Sequence[Promotion]) -> list[str | None]:
     return stood
 
 
-def _require(reason: str) -> None:
+def running_canary(connection: Connection) -> Canary | None:
+    """The canary that runs now, by its rows."""
+    start = select(func.max(canaries.c.id)).where(canaries.c.action == "start").scalar_subquery()
+    rows = connection.execute(select(canaries).where(canaries.c.id >= start).order_by(canaries.c.id))
+    return running(CanaryStep(**row._mapping) for row in rows)
+
+
+def one_writer(connection: Connection) -> None:
+    """In a transaction that promotes or moves a canary: nobody else does until its end.
+
+    SQLite writes one at a time anyway; PostgreSQL is told to.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE canaries IN SHARE ROW EXCLUSIVE MODE")
+
+
+def require(reason: str) -> None:
+    """Raise `Refused` for an empty reason."""
     if not reason.strip():
-        raise Refused("a promotion or rollback needs a reason in words")
+        raise Refused("a promotion, a rollback or a canary needs a reason in words")
+
+
+def _ended(canary: Canary, promotion: Mapping[str, Any]) -> dict[str, Any]:
+    """The last row of a canary that a promotion or rollback by somebody brings to its end."""
+    own = promotion["adapter"] == canary.adapter
+    who = promotion["adapter"] or BASE
+    return {
+        "adapter": canary.adapter,
+        "against": canary.against,
+        "share": 1.0 if own else 0.0,
+        "action": "promote" if own else "stop",
+        "actor": promotion["actor"],
+        "reason": f"{who} was made live: {promotion['reason']}",
+        "figures": {},
+        "at": promotion["at"],
+    }
 
 
 def _adapter(row: Row[Any]) -> Adapter:

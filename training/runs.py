@@ -11,7 +11,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 from sqlalchemy import insert as insert_into
 from uuid_utils import uuid7
 
@@ -156,6 +156,12 @@ class Runs:
         query = select(runs.c.mark).order_by(runs.c.id.desc())
         with self._database.read() as connection:
             return next((mark for mark in connection.execute(query).scalars() if mark), {})
+
+    def states(self) -> dict[str, int]:
+        """How many runs there are in each state."""
+        query = select(runs.c.state, func.count().label("number")).group_by(runs.c.state)
+        with self._database.read() as connection:
+            return {row.state: row.number for row in connection.execute(query)}
 
     def active(self) -> bool:
         """Whether a run waits or is being trained."""

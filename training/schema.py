@@ -72,3 +72,19 @@ promotions = Table(
     Column("reason", Words, nullable=False),
     Column("at", Moment, nullable=False),
 )
+
+# The steps of canaries; the newest row says what share of new conversations which adapter has now.
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("adapter", ForeignKey("adapters.name"), nullable=False),
+    # NULL: the bare base model.
+    Column("against", String(40), nullable=True),
+    Column("share", Float, nullable=False),
+    Column("action", String(10), nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("figures", JSON, nullable=False, default=dict),
+    Column("at", Moment, nullable=False),
+)

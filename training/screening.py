@@ -25,11 +25,12 @@ _ECHO_LEAST = 12
 """Words that an answer must have to be called an echo: short ones repeat the question by nature."""
 
 
-def held_out(opening: str, share: float = 0.2, salt: str = "hold-out") -> bool:
+def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
     """Whether conversations with this opening question are kept for judging and never trained on.
 
     A hash of the normalised text alone decides, so it is the same in every run, process and home. About
-    `share` (0 to 1) of all questions are held out.
+    `share` (0 to 1) of all questions are held out: with a fifth of 96 votes the gate could seldom tell an
+    adapter that pleased twice as often from luck.
     """
     plain = f"{salt}\x00{normalise(opening)}".encode(errors="replace")
     return int.from_bytes(hashlib.sha256(plain).digest()[:8]) < share * 2**64

@@ -24,6 +24,8 @@ FEWEST = 8
 TRUSTED = 0.55
 """Least lower bound of the AUC at which the ranking may be used; 0.5 is a coin. In simulations with 80 votes
 0.6 turned away up to a third of the models that were good, and 0.55 still let no coin through."""
+JUDGES_FROM = 0.6
+"""Least lower bound of the AUC, on votes it never saw, at which a model may judge adapters, or abstains."""
 ONE_VOICE = 64
 """Votes up to which a person's votes count whole; beyond, they share the weight of so many."""
 STRENGTH = 0.05

@@ -1,4 +1,5 @@
-"""Enough new feedback, or a time come? Queue a run. A run waiting? Take it. Repeat, or drain once.
+"""Enough new feedback, or a time come? Queue a run. A run waiting? Take it. A canary? Let it go on.
+Repeat, or drain once.
 
 The state is in the ledger: any number of workers may look at it, one run trains at a time.
 """
@@ -17,6 +18,7 @@ from cronsim import CronSim
 
 from feedback.store import Store
 from training import gathering
+from training.canaries import Canaries
 from training.pipeline import Pipeline
 from training.records import LostLease, TrainingError, TrainingSettings
 from training.runs import Runs
@@ -27,7 +29,15 @@ log = logging.getLogger(__name__)
 class Worker:
     """The background job of one machine."""
 
-    def __init__(self, store: Store, runs: Runs, pipeline: Pipeline, settings: TrainingSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runs: Runs,
+        pipeline: Pipeline,
+        settings: TrainingSettings,
+        canaries: Canaries | None = None,
+    ) -> None:
+        self._canaries = canaries
         self._store = store
         self._runs = runs
         self._pipeline = pipeline
@@ -37,7 +47,36 @@ class Worker:
         self._last_tick = _now()
 
     async def work(self, *, once: bool, stop: asyncio.Event) -> None:
-        """Train whenever it is due until `stop` is set; with `once`, return as soon as nothing is due."""
+        """Train whenever it is due until `stop` is set; with `once`, return as soon as nothing is due.
+
+        Beside that a canary goes on by itself: a run may take hours, and bad answers must not wait for it.
+        """
+        ended = asyncio.Event()
+        watching = asyncio.create_task(self._watch(ended))
+        try:
+            await self._train(once, stop)
+        finally:
+            ended.set()
+            await watching
+
+    async def _watch(self, ended: asyncio.Event) -> None:
+        """Let the canary go on, again and again, and once more at the end."""
+        while self._canaries is not None:
+            last = ended.is_set()
+            await asyncio.to_thread(self._advance, self._canaries)
+            if last:
+                return
+            await self._pause(ended)
+
+    def _advance(self, canaries: Canaries) -> None:
+        try:
+            while (done := canaries.advance()) is not None:
+                log.info("canary: %s: %s", done.action, done.reason)
+        except Exception:
+            # Training goes on without it, and it is tried again.
+            log.exception("the canary's step failed")
+
+    async def _train(self, once: bool, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 busy = await self._step(stop)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +28,8 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show_adapter)
     group.command("promote")(promote)
     group.command("rollback")(rollback)
+    group.command("canary")(canary)
+    group.command("canary-stop")(canary_stop)
     group.command("retire")(retire)
     app.add_typer(group, name="adapters")
     app.command("evaluate")(evaluate)
@@ -38,7 +41,7 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 
     with house_of(home) as house:
         rows = adapters_as_json(house.registry)
-    columns = ("name", "live", "outcome", "retired", "created_at", "run")
+    columns = ("name", "live", "share", "outcome", "retired", "created_at", "run")
     show(rows, columns, as_json, "no adapters yet: they come from votes, by `apprentice train`")
 
 
@@ -49,6 +52,9 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
         found = house.registry.evaluation(name)
         live = house.registry.live()
         history = [row for row in house.registry.history() if row.adapter == name]
+        steps = [row for row in house.canaries.history() if row.adapter == name]
+        looked = house.canaries.look()
+    verdict = looked[1].reason if looked and looked[0].adapter == name else None
     manifest = dict(adapter.manifest)
     if not as_json:
         manifest["examples"] = len(manifest.get("examples", ()))
@@ -63,6 +69,11 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
             "promotions": [
                 f"{row.at:%Y-%m-%d %H:%M} {row.action} by {row.actor}: {row.reason}" for row in history
             ],
+            "canary": [
+                f"{row.at:%Y-%m-%d %H:%M} {row.action} at {row.share:.0%} by {row.actor}: {row.reason}"
+                for row in steps
+            ],
+            **({"canary_votes": verdict} if verdict else {}),
             **manifest,
         },
         as_json,
@@ -83,6 +94,20 @@ def rollback(reason: Reason, home: Home = None) -> None:
     typer.echo(f"{row.adapter or 'base'} is live")
 
 
+def canary(name: Name, reason: Reason, home: Home = None) -> None:
+    """Let an adapter answer a share of conversations until its votes promote it or roll it back."""
+    with house_of(home) as house:
+        begun = house.canaries.start(name, actor=_who(), reason=reason)
+    typer.echo(f"{name} answers {begun.share:.0%} of conversations from now on")
+
+
+def canary_stop(reason: Reason, home: Home = None) -> None:
+    """Veto the canary: what is live answers all from the next turn on."""
+    with house_of(home) as house:
+        row = house.canaries.stop(actor=_who(), reason=reason)
+    typer.echo(f"the canary of {row.adapter} is stopped; {row.against or 'base'} answers all")
+
+
 def retire(name: Name, home: Home = None) -> None:
     """Take an adapter out of what may be promoted."""
     with house_of(home) as house:
@@ -95,10 +120,15 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option("--against", help="Compare with this one (default: what is live).")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the whole report here, with the answers.")
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Measure an adapter on the running engine and keep the evaluation."""
+    from training import report
+
     with house_of(home) as house:
         found = asyncio.run(_evaluate(house, name, against))
     shown: dict[str, Any] = {
@@ -106,9 +136,11 @@ def evaluate(
         "against": found.against or "base",
         "outcome": found.outcome,
         "reasons": found.reasons,
-        **found.figures,
+        "seconds": found.figures["seconds"],
     }
-    show_one(shown, as_json)
+    show_one({**shown, **found.figures} if as_json else shown, as_json)
+    if out is not None:
+        out.write_text(report.markdown(found), encoding="utf-8")
     if found.outcome == "rejected":
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""What several commands share: the `--home` option, opening a home, and printing a list or an object.
+"""What several commands share: the `--home` option, opening a home, a progress bar, lists and objects.
 
 Knows no command. Heavy imports wait until a home is really opened.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +43,31 @@ def house_of(home: Path | None) -> Iterator[House]:
         yield house
     finally:
         house.close()
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on standard error, told what is being done and how much of it is done, 0 to 1.
+
+    Each thing that is done has a line of its own with its time.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        now: list[tuple[str, TaskID]] = []
+
+        def tell(what: str, share: float) -> None:
+            if not now or now[-1][0] != what:
+                if now:
+                    bars.update(now[-1][1], completed=1.0)
+                now.append((what, bars.add_task(what, total=1.0)))
+            bars.update(now[-1][1], completed=share)
+
+        yield tell
+        if now:
+            bars.update(now[-1][1], completed=1.0)
 
 
 def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool, empty: str) -> None:

@@ -99,6 +99,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         threads=section.threads,
         dtype=section.dtype,
         tool_parser=section.tool_parser or None,
+        cpu_lora=section.cpu_lora,
         gpu_memory_utilization=section.gpu_memory_utilization,
         extra=section.arguments,
     )

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from assistant.commands.common import Home, settings_of
+from assistant.commands.common import Home, progress, settings_of
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -76,7 +75,10 @@ def simulate(
         _wrong(str(error))
     keys = _keys(settings, plan)
     report = Report()
-    with _bar() as tell, simulation.service(settings.home, lambda why: tell(f"starting: {why}", 0)) as url:
+    with (
+        progress() as tell,
+        simulation.service(settings.home, lambda why: tell(f"starting: {why}", 0)) as url,
+    ):
         asyncio.run(_play(url, keys, plan, rounds, tell, report, out))
     show(report)
     if draw(report, plan.people[0].rater.name, len(plan.held_out), picture):
@@ -153,28 +155,6 @@ def write(report: Report, out: Path | None) -> None:
     temporary = out.with_name(f".{out.name}.part")
     temporary.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     temporary.replace(out)
-
-
-@contextmanager
-def _bar() -> Iterator[Tell]:
-    """A progress bar on standard error; each thing that is done has a line of its own with its time."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        now: list[tuple[str, TaskID]] = []
-
-        def tell(what: str, share: float) -> None:
-            if not now or now[-1][0] != what:
-                if now:
-                    progress.update(now[-1][1], completed=1.0)
-                now.append((what, progress.add_task(what, total=1.0)))
-            progress.update(now[-1][1], completed=share)
-
-        yield tell
-        if now:
-            progress.update(now[-1][1], completed=1.0)
 
 
 def show(report: Report) -> None:

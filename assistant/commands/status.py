@@ -48,9 +48,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(home: Home = None, as_json: Json = False) -> None:
-    """Engine, model, live adapter, runs by state, feedback counts."""
+    """Engine, model, live adapter, canary, runs by state, feedback counts, and how many are satisfied."""
     with house_of(home) as house:
-        live = house.registry.live()
+        live, canary = house.registry.live(), house.registry.canary()
+        satisfied = house.store.satisfaction()
         states = Counter(run.state for run in house.runs.all(10_000))
         shown: dict[str, Any] = {
             "home": str(house.settings.home),
@@ -58,8 +59,10 @@ def status(home: Home = None, as_json: Json = False) -> None:
             "engine": _engine(house.settings) or "ready",
             "model": house.settings.model,
             "live": live.name if live else "base",
+            "canary": f"{canary.adapter} in {canary.share:.0%} of conversations" if canary else None,
             "runs": dict(states),
             "feedback": house.store.counts(),
+            "satisfied": {"asked": str(satisfied.asked), "unasked": str(satisfied.unasked)},
         }
     show_one(shown, as_json)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from assistant.ui.buttons import button, icon, sign_out
 from assistant.ui.words import number, seconds, sentence, when
+from feedback.figures import Figures
+from training.canary import Canary
 from training.records import Adapter, Evaluation, Promotion, Run
 
 _OPEN = ("queued", "running")
@@ -38,9 +40,7 @@ _STAGES = {
 }
 
 
-def overview(
-    problem: str | None, live: Adapter | None, newest: Promotion | None, counts: Mapping[str, int]
-) -> str:
+def overview(problem: str | None, live: Adapter | None, newest: Promotion | None, figures: Figures) -> str:
     """Three cards: the engine, who answers, and the feedback so far."""
     engine = (
         _card("Engine", '<span class="dot good"></span>Ready', "Questions are being answered.")
@@ -53,30 +53,35 @@ def overview(
         if newest
         else "Nothing has been promoted yet: the bare base model answers."
     )
-    return f'<div class="cards">{engine}{_card("Live adapter", name, since)}{_feedback(counts)}</div>'
+    return f'<div class="cards">{engine}{_card("Live adapter", name, since)}{_feedback(figures)}</div>'
 
 
 def runs(found: Sequence[Run]) -> str:
     """The runs, the newest first."""
     if not found:
-        return _nothing(
+        return nothing(
             "No run yet.", "A run becomes due when there is enough new feedback, or when you start one."
         )
     return f'<ol class="list">{"".join(_run(run) for run in found)}</ol>'
 
 
-def adapters(found: Sequence[Adapter], live: str | None, judged: Mapping[str, Evaluation | None]) -> str:
+def adapters(
+    found: Sequence[Adapter],
+    live: str | None,
+    judged: Mapping[str, Evaluation | None],
+    canary: Canary | None = None,
+) -> str:
     """The adapters, the newest first, each with the outcome of its newest evaluation."""
     if not found:
-        return _nothing("No adapter yet.", "Every run that ends well leaves a candidate here.")
-    drawn = (_adapter(item, item.name == live, judged.get(item.name)) for item in found)
+        return nothing("No adapter yet.", "Every run that ends well leaves a candidate here.")
+    drawn = (_adapter(item, item.name == live, judged.get(item.name), canary) for item in found)
     return f'<ol class="list">{"".join(drawn)}</ol>'
 
 
 def promotions(found: Sequence[Promotion]) -> str:
     """Who made what live, when and why, the newest first."""
     if not found:
-        return _nothing(
+        return nothing(
             "Nothing has been promoted yet.", "Each promotion and rollback is kept here with its reason."
         )
     rows = "".join(
@@ -97,24 +102,29 @@ def _card(title: str, value: str, text: str) -> str:
     return f'<section class="card"><h2>{title}</h2>{said}</section>'
 
 
-def _feedback(counts: Mapping[str, int]) -> str:
-    shown = (("up", "up"), ("down", "down"), ("corrections", "corrected"), ("turns", "answers"))
-    figures = "".join(
-        f'<div><dd class="value">{counts.get(key, 0):,}</dd><dt>{label}</dt></div>' for key, label in shown
+def _feedback(figures: Figures) -> str:
+    shown = (
+        (figures.ups + figures.asked_ups, "up"),
+        (figures.downs + figures.asked_downs, "down"),
+        (figures.corrections, "corrected"),
+        (figures.answers, "answers"),
     )
-    return f'<section class="card"><h2>Feedback</h2><dl>{figures}</dl></section>'
+    drawn = "".join(f'<div><dd class="value">{count:,}</dd><dt>{label}</dt></div>' for count, label in shown)
+    return f'<section class="card"><h2>Feedback</h2><dl>{drawn}</dl></section>'
 
 
-def _nothing(title: str, text: str) -> str:
+def nothing(title: str, text: str) -> str:
+    """What stands where a list would be empty."""
     return f'<div class="nothing"><b>{title}</b><span>{text}</span></div>'
 
 
-def _badge(word: str, label: str = "") -> str:
+def badge(word: str, label: str = "") -> str:
+    """A word with its colour."""
     return f'<span class="badge {_TONES.get(word, "plain")}">{escape(label or word.replace("_", " "))}</span>'
 
 
 def _run(run: Run) -> str:
-    state = _badge(run.state, "cancelling" if run.cancel_requested and run.state == "running" else "")
+    state = badge(run.state, "cancelling" if run.cancel_requested and run.state == "running" else "")
     may_cancel = run.state in _OPEN and not run.cancel_requested
     cancel = button("Cancel", "run_cancel", run=run.id) if may_cancel else ""
     spent = sum(run.seconds.values()) if run.seconds else 0.0
@@ -165,19 +175,26 @@ def _reason(run: Run) -> str:
     return f'<p class="{kind}">{escape(sentence(run.reason))}</p>'
 
 
-def _adapter(item: Adapter, live: bool, evaluation: Evaluation | None) -> str:
+def _adapter(item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None) -> str:
     badges = ['<span class="badge live">live</span>'] if live else []
-    badges += [_badge("retired")] if item.retired else []
-    badges.append(_badge(evaluation.outcome) if evaluation else _badge("not evaluated"))
+    if canary is not None and canary.adapter == item.name:
+        badges.append(badge("running", f"canary {canary.share:.0%}"))
+    badges += [badge("retired")] if item.retired else []
+    badges.append(badge(evaluation.outcome) if evaluation else badge("not evaluated"))
     passed = evaluation is not None and evaluation.outcome == "passed"
     may_promote = passed and not live and not item.retired
-    promote = button("Promote…", "adapter_promote", name=item.name) if may_promote else ""
+    levers = [button("Canary…", "canary_start", name=item.name)] if may_promote and not canary else []
+    levers += [button("Promote…", "adapter_promote", name=item.name)] if may_promote else []
     facts = [when(item.created_at), f"rank {item.rank}"]
     facts += [escape(_short(item.run_id))] if item.run_id else []
     return (
         f'<li><div class="head"><b class="mono">{escape(item.name)}</b>{"".join(badges)}'
-        f'<span class="facts">{" · ".join(facts)}</span>{promote}</div>{_checks(evaluation)}</li>'
+        f'<span class="facts">{" · ".join(facts)}</span>{_levers(levers)}</div>{_checks(evaluation)}</li>'
     )
+
+
+def _levers(buttons: Sequence[str]) -> str:
+    return f'<span class="levers">{"".join(buttons)}</span>' if buttons else ""
 
 
 def _checks(evaluation: Evaluation | None) -> str:
@@ -193,7 +210,8 @@ def _checks(evaluation: Evaluation | None) -> str:
         )
     against = f"Evaluated {when(evaluation.created_at)} against {escape(evaluation.against or 'base')}"
     is_open = "" if evaluation.outcome == "passed" else " open"
-    return f'<details{is_open}><summary>{against}</summary><ul class="checks">{rows}</ul></details>'
+    whole = f'<p class="text"><a href="/admin/reports/{escape(evaluation.adapter)}">The whole report</a></p>'
+    return f'<details{is_open}><summary>{against}</summary><ul class="checks">{rows}</ul>{whole}</details>'
 
 
 def heading(title: str, *buttons: tuple[str, str, bool]) -> str:

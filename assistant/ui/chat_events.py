@@ -54,7 +54,7 @@ class ChatEvents:
         """The page was opened: show the conversation that its address names, else the empty page."""
         account = await self._door.admit(request)
         who: Parts = {"person": history.person(account)}
-        if page.epoch:
+        if page.placed:
             # Somebody was quicker than the page: their question is what it shows.
             return who
         return who | await self._open(page, account, _named(request))
@@ -69,27 +69,31 @@ class ChatEvents:
         account = await self._door.admit(request)
         turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
         turns = await to_thread.run_sync(self._store.turns, turn.conversation_id)
-        return await self._show(page, account, turn.conversation_id, tree.newest_leaf(turns, turn.id))
+        leaf = tree.newest_leaf(turns, turn.id)
+        return await self._show(page, page.turn_away(), account, turn.conversation_id, leaf)
 
     async def _open(self, page: Page, account: Account, chat_id: str | None) -> Parts:
-        leaf = None
+        epoch = page.turn_away()
+        conversation_id, leaf = await self._find(account, chat_id)
+        return await self._show(page, epoch, account, conversation_id, leaf)
+
+    async def _find(self, account: Account, chat_id: str | None) -> tuple[str | None, str | None]:
+        """The conversation of that name and the end of its newest branch; none if it is not theirs."""
         if chat_id:
             try:
                 await to_thread.run_sync(self._store.conversation, chat_id, account.id)
-                leaf = tree.newest_leaf(await to_thread.run_sync(self._store.turns, chat_id))
+                return chat_id, tree.newest_leaf(await to_thread.run_sync(self._store.turns, chat_id))
             except NotFound:
                 gr.Warning("There is no such conversation.")
-                chat_id = None
-        return await self._show(page, account, chat_id, leaf)
+        return None, None
 
     async def _show(
-        self, page: Page, account: Account, conversation_id: str | None, leaf: str | None
+        self, page: Page, epoch: int, account: Account, conversation_id: str | None, leaf: str | None
     ) -> Parts:
-        epoch = page.turn_away()
         await page.alone()
         if page.epoch != epoch:
             return {}
-        page.conversation_id, page.leaf = conversation_id, leaf
+        page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
         page.editing = page.judging = None
         page.awaited = leaf if self.busy(page) else None
         parts = await self.screen(page, account)
@@ -149,15 +153,18 @@ class ChatEvents:
         account = await self._door.admit(request)
         if not text.strip() or self._not_now(page):
             return
-        if not page.epoch:
-            # Quicker than the page could load, or long since forgotten: the address says where we are.
-            await self._open(page, account, _named(request))
-        parent = page.leaf
-        if page.editing is not None:
-            edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
-            parent = edited.parent_id
-        async for parts in self._answer(page, account, parent, text[:LONGEST_QUESTION]):
-            yield parts
+        # Claimed before anything is waited for: a second Enter would else ask the same once more.
+        with page.claimed() as epoch:
+            if not page.placed:
+                # Quicker than the page could load, or long since forgotten: the address says where we are.
+                page.conversation_id, page.leaf = await self._find(account, _named(request))
+                page.placed = True
+            parent = page.leaf
+            if page.editing is not None:
+                edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
+                parent = edited.parent_id
+            async for parts in self._answer(page, epoch, account, parent, text[:LONGEST_QUESTION]):
+                yield parts
 
     async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
         """One of the offered questions was chosen."""
@@ -172,9 +179,10 @@ class ChatEvents:
         turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
         if self._not_now(page):
             return
-        page.conversation_id = turn.conversation_id
-        async for parts in self._answer(page, account, turn.parent_id, turn.question, again=True):
-            yield parts
+        page.conversation_id, page.placed = turn.conversation_id, True
+        with page.claimed() as epoch:
+            async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
+                yield parts
 
     async def follow(self, page: Page, request: gr.Request) -> AsyncIterator[Parts]:
         """Draw the answer that the page waits for while it grows.
@@ -192,11 +200,14 @@ class ChatEvents:
                 yield {"now": transcript.running(turn, text)}
 
     async def settle(self, page: Page, request: gr.Request) -> Parts:
-        """The answer that the page waited for has ended: show it as the store has it."""
+        """The answer that the page waited for has ended: show it as the store has it.
+
+        As often as it is asked to: two events may wait for one answer, and the picture of the one that is
+        shown last must be the settled one.
+        """
         account, epoch = await self._door.admit(request), page.epoch
         if page.awaited is None or self.busy(page):
             return {}
-        page.awaited = None
         parts = await self.screen(page, account)
         return parts if page.epoch == epoch else {}
 
@@ -213,11 +224,16 @@ class ChatEvents:
         return await self.screen(page, account)
 
     async def _answer(
-        self, page: Page, account: Account, parent: str | None, question: str, again: bool = False
+        self,
+        page: Page,
+        epoch: int,
+        account: Account,
+        parent: str | None,
+        question: str,
+        again: bool = False,
     ) -> AsyncIterator[Parts]:
         """Put a question behind the turn `parent`, and let the page wait for its answer."""
-        epoch, before = page.turn_away(), page.leaf
-        page.asking, page.leaf = epoch, parent
+        before, page.leaf = page.leaf, parent
         await page.alone()
         try:
             # What was asked is seen at once; the engine may take a moment before the first word.
@@ -230,8 +246,6 @@ class ChatEvents:
                 page.leaf = before
                 yield await self._not_begun(page, account, question, problem, again)
             return
-        finally:
-            page.asking = -1 if page.asking == epoch else page.asking
         if page.epoch != epoch:
             return
         page.leaf, page.editing, page.judging = running.turn_id, None, None

@@ -14,9 +14,12 @@ from fastapi.responses import RedirectResponse
 
 from assistant.accounts import Accounts
 from assistant.chat import Chat
-from assistant.ui import admin_page, chat_page, entrance, theme
+from assistant.ui import admin_page, chat_page, entrance, report_page, theme
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
+from training.canaries import Canaries
+from training.comparison import Comparison
+from training.monitor import Monitor
 from training.registry import Registry
 from training.runs import Runs
 
@@ -28,14 +31,19 @@ def mount(
     accounts: Accounts,
     runs: Runs,
     registry: Registry,
+    canaries: Canaries,
     ready: Callable[[], str | None],
+    monitor: Monitor,
+    comparison: Callable[[], Comparison | None] = lambda: None,
+    cost_per_hour: float = 0.0,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
 
-    `ready` says what keeps the engine from answering, or None.
+    `ready` says what keeps the engine from answering, or None; `comparison` gives the newest one, or None.
     """
     app.include_router(entrance.router(accounts))
-    admin = admin_page.build(runs, registry, chat.store, accounts, ready)
+    app.include_router(report_page.router(accounts, registry))
+    admin = admin_page.build(runs, registry, canaries, monitor, accounts, ready, comparison, cost_per_hour)
     _mount(app, admin, "/admin", accounts, "admin", admin_page.STYLES)
     _mount(app, chat_page.build(chat, accounts), "/", accounts, "user", chat_page.STYLES)
 

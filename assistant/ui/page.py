@@ -44,8 +44,10 @@ class Page:
     """The turn whose question stands in the composer to be asked differently."""
     set_aside: str = ""
     """What stood in the composer when an edit began."""
+    placed: bool = False
+    """Whether it is known which conversation this page shows, be it a new one."""
     awaited: str | None = None
-    """The turn whose answer is being drawn, until it has been drawn for the last time."""
+    """The turn whose answer was asked for last in this epoch."""
     judging: str | None = None
     """The turn that the open feedback form is about."""
     epoch: int = 0
@@ -60,7 +62,18 @@ class Page:
     def turn_away(self) -> int:
         """Begin a new epoch; returns it."""
         self.epoch += 1
+        self.awaited = None
         return self.epoch
+
+    @contextmanager
+    def claimed(self) -> Iterator[int]:
+        """A new epoch, in which a question is being put to the engine while this lasts."""
+        epoch = self.asking = self.turn_away()
+        try:
+            yield epoch
+        finally:
+            if self.asking == epoch:
+                self.asking = -1
 
     async def alone(self) -> None:
         """Wait until nobody draws for an older epoch, so that the next picture is the last one."""

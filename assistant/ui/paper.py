@@ -25,16 +25,25 @@ _HEADERS = {
 
 def sheet(title: str, text: str, body: str, *, problem: str = "", status: int = 200) -> HTMLResponse:
     """A page with one card on it. `title`, `text` and `problem` are plain text, `body` is HTML."""
-    mark = theme.favicon()
     warning = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
     explained = f"<p>{escape(text)}</p>" if text else ""
+    card = f'<div class="card"><h1>{escape(title)}</h1>{explained}{warning}{body}</div>'
+    return _page(title, "", card, status)
+
+
+def wide(title: str, body: str) -> HTMLResponse:
+    """A page as wide as its tables. `title` is plain text, `body` is HTML with a heading of its own."""
+    return _page(title, ' class="wide"', f'<div class="card">{body}</div>', 200)
+
+
+def _page(title: str, kind: str, body: str, status: int) -> HTMLResponse:
+    mark = theme.favicon()
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)} · Apprentice</title><link rel="icon" href="{mark}">'
-        f"<style>{theme.style('colours', 'pages')}</style></head><body><main>"
-        f'<div class="brand"><img src="{mark}" alt="">Apprentice</div>'
-        f'<div class="card"><h1>{escape(title)}</h1>{explained}{warning}{body}</div></main></body></html>'
+        f"<style>{theme.style('colours', 'pages')}</style></head><body><main{kind}>"
+        f'<div class="brand"><img src="{mark}" alt="">Apprentice</div>{body}</main></body></html>'
     )
     return HTMLResponse(html, status, _HEADERS)
 

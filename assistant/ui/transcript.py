@@ -110,6 +110,9 @@ def _thumbs(turn: Turn, opinion: Verdict | None) -> list[str]:
         thumb(turn.id, "up", "Good answer", given == "up"),
         thumb(turn.id, "down", "Bad answer", given == "down"),
     ]
+    if turn.asked and given is None:
+        # Beside the thumbs of answers that chance has chosen: from these what all people think is estimated.
+        parts.append('<span class="ask">Was this answer good? Your vote on this one counts for all.</span>')
     if given == "down":
         told = opinion is not None and bool(opinion.reasons or opinion.comment or opinion.correction)
         label = "Your feedback" if told else "Tell us more"

@@ -34,3 +34,18 @@ def seconds(value: float) -> str:
 def when(moment: datetime) -> str:
     """HTML of a time, which `bus.js` rewrites into the reader's own time zone."""
     return f'<time datetime="{moment.isoformat()}">{moment:%d %b %Y, %H:%M} UTC</time>'
+
+
+def percent(share: float) -> str:
+    """A share, 0 to 1: `4.2 %`, `42 %`."""
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+
+
+def short_time(milliseconds: float) -> str:
+    """A time that one waits: `420 ms`, `1.5 s`."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 995 else f"{milliseconds / 1000:.2g} s"
+
+
+def amount(value: float) -> str:
+    """`1,200`, and `2.5` where it is small."""
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"

@@ -26,6 +26,7 @@ from feedback.records import Role
 from feedback.store import Store
 from tests.fake_engine import FakeEngine
 from tests.tiny_model import make_adapter
+from training.canaries import Canaries
 from training.records import Adapter, Check, Evaluation, Outcome
 from training.registry import Registry
 from training.runs import Runs
@@ -40,6 +41,7 @@ class Site:
     accounts: Accounts
     runs: Runs
     registry: Registry
+    canaries: Canaries
     metrics: Metrics
     portal: Any = None
     """The event loop in which the application runs, if it does in this process."""
@@ -88,9 +90,19 @@ def site(database: Database, home: Path, fake: FakeEngine) -> Site:
         await engines.close()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    found = Site(app, store, Accounts(database), Runs(database), registry, Metrics())
+    found = Site(
+        app,
+        store,
+        Accounts(database),
+        Runs(database),
+        registry,
+        Canaries(database, registry),
+        Metrics(),
+    )
     api.install_errors(app)
-    routes = api.router(chat, found.accounts, found.runs, registry, lambda: found.unready, found.metrics)
+    routes = api.router(
+        chat, found.accounts, found.runs, registry, found.canaries, lambda: found.unready, found.metrics
+    )
     app.include_router(routes)
     app.add_middleware(BodyLimit, largest=LARGEST_BODY)
     return found

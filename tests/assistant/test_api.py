@@ -112,6 +112,8 @@ MATRIX: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/v1/adapters"): ("admin", None),
     ("POST", "/v1/adapters/rollback"): ("admin", {"reason": "worse"}),
     ("POST", "/v1/adapters/{name}/promote"): ("admin", {"reason": "better"}),
+    ("POST", "/v1/adapters/{name}/canary"): ("admin", {"reason": "try it"}),
+    ("POST", "/v1/adapters/canary-stop"): ("staff", {"reason": "it flatters"}),
     ADMINS_METRICS: ("admin", None),
 }
 ROLES = ("user", "staff", "admin")
@@ -756,6 +758,22 @@ def test_promoting_and_rolling_back_over_http(house: Site, admin: TestClient) ->
         ("root", "kinder"),
     ]
     assert admin.post("/v1/adapters/base/promote", json={"reason": "x"}).json()["adapter"] == "base"
+
+
+def test_a_canary_begins_and_is_vetoed_over_http(house: Site, admin: TestClient) -> None:
+    live, name = house.live(1), house.candidate(2)
+    begun = admin.post(f"/v1/adapters/{name}/canary", json={"reason": "try it"})
+    assert begun.json() | {"at": ""} == {"adapter": name, "action": "start", "share": 0.05, "at": ""}
+    rows = {row["name"]: row["share"] for row in admin.get("/v1/adapters").json()["data"]}
+    assert rows == {name: 0.05, live: 0.95}
+    assert "is running" in error(admin.post(f"/v1/adapters/{name}/canary", json={"reason": "x"}), 400)
+    staff = keyed(house, house.key("eve", "staff"))
+    assert "reason" in error(staff.post("/v1/adapters/canary-stop", json={}), 400)
+    stopped = staff.post("/v1/adapters/canary-stop", json={"reason": "it flatters"}).json()
+    assert (stopped["action"], stopped["share"]) == ("stop", 0.0)
+    assert "no canary" in error(staff.post("/v1/adapters/canary-stop", json={"reason": "x"}), 400)
+    assert house.canaries.history()[0].actor == "eve"
+    error(admin.post("/v1/adapters/lora-000000000009/canary", json={"reason": "x"}), 404)
 
 
 def test_what_may_not_be_promoted_is_refused_with_the_reason(house: Site, admin: TestClient) -> None:

@@ -22,11 +22,15 @@ from fastapi.testclient import TestClient
 from assistant import app as module
 from assistant import ui
 from assistant.app import House, open_house, web, work
+from assistant.comparisons import keep
 from assistant.settings import Settings, read
 from feedback.database import DatabaseUnavailable
 from feedback.store import NewTurn
 from tests.fake_engine import FakeEngine
+from tests.feedback.days import turn
 from tests.tiny_model import make_adapter
+from training.comparison import Comparison, Judge
+from training.monitor import Monitor
 from training.records import Adapter, Check, Evaluation
 from training.registry import Registry
 from training.worker import Worker
@@ -60,14 +64,16 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def live(house: House, number: int) -> str:
+def live(house: House, number: int, canary: bool = False) -> str:
+    """Make an adapter live, or start its canary."""
     name, now = f"lora-{number:012x}", datetime.now(UTC)
     path = make_adapter(house.registry.folder / name, Path("base"), seed=number)
     house.registry.add(Adapter(name, path, "org/model", "0" * 64, None, 8, now))
     house.registry.record(Evaluation(name, None, "passed", (Check("loads", True, "yes"),), {}, now))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.registry.files.verify", lambda _: None)
-        house.registry.promote(name, actor="test", reason="test")
+        act = house.canaries.start if canary else house.registry.promote
+        act(name, actor="test", reason="test")
     return name
 
 
@@ -176,6 +182,22 @@ def test_a_promotion_elsewhere_is_loaded_without_anybody_asking(
         until(lambda: name in fake.adapters)
 
 
+def test_the_canary_s_adapter_is_kept_loaded_beside_the_live_one_until_it_ends(
+    house: House, pages: list[dict[str, Any]], fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = module.engines_of(house.settings)
+    engines._idle_seconds = 0.0
+    monkeypatch.setattr(module, "engines_of", lambda _: engines)
+    fake.announce(house.settings.home)
+    first, second = live(house, 1), live(house, 2, canary=True)
+    with TestClient(web(house)):
+        until(lambda: set(fake.adapters) == {first, second})
+        time.sleep(1.2)  # the janitor comes by each second
+        assert set(fake.adapters) == {first, second}
+        house.canaries.stop(actor="test", reason="test")
+        until(lambda: set(fake.adapters) == {first})
+
+
 def test_a_database_that_is_away_for_a_while_makes_it_unready_and_does_not_end_it(
     house: House, pages: list[dict[str, Any]], fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +250,16 @@ def test_behind_real_pages_the_routes_for_programs_keep_their_own_errors(
         assert client.get(path).status_code != 200, f"{path} tells strangers what there is"
 
 
+def test_the_pages_are_given_the_newest_comparison(house: House, pages: list[dict[str, Any]]) -> None:
+    web(house)
+    (given,) = pages
+    assert given["comparison"]() is None
+    now = datetime.now(UTC)
+    found = Comparison(now, "m", None, "the store", 3, Judge("j"), (), (), ("Helps here: nothing.",), ())
+    keep(house.settings.home, found)
+    assert given["comparison"]() == found
+
+
 # -- the worker ------------------------------------------------------------------------------------
 
 
@@ -235,6 +267,43 @@ def test_with_nothing_to_do_the_worker_drains_and_ends(house: House, fake: FakeE
     fake.announce(house.settings.home)
     asyncio.run(work(house, once=True))
     assert house.runs.all() == []
+
+
+def test_while_the_worker_works_the_days_are_kept_and_it_gives_a_sign_of_life(
+    house: House, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn(house.database, datetime.now(UTC))
+
+    async def wait(self: Worker, *, once: bool, stop: asyncio.Event) -> None:
+        await asyncio.to_thread(until, lambda: house.monitor.days.total().answers)
+
+    monkeypatch.setattr(Worker, "work", wait)
+    asyncio.run(work(house, once=False))
+    assert house.monitor.days.mark().beat_at is not None
+
+
+def test_trouble_with_monitoring_does_not_reach_the_worker(
+    house: House, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> bool:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Monitor, "step", broken)
+    fake.announce(house.settings.home)
+    asyncio.run(work(house, once=True))
+
+
+def test_without_a_worker_the_web_part_keeps_the_days(house: House, pages: list[dict[str, Any]]) -> None:
+    turn(house.database, datetime.now(UTC))
+    with TestClient(web(house), client=("127.0.0.1", 4000)) as client:
+        until(lambda: 'apprentice_today_answers{adapter="base",outcome="complete"} 1.0' in figures(client))
+    assert house.monitor.days.mark().beat_at is None
+    (given,) = pages
+    assert (given["monitor"], given["cost_per_hour"]) == (house.monitor, 0.0)
+
+
+def figures(client: TestClient) -> str:
+    return client.get("/metrics").text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -260,9 +329,13 @@ def test_the_pipeline_is_built_from_the_settings(home: Path, monkeypatch: pytest
     monkeypatch.setenv("APPRENTICE_PROMOTION__MODE", "auto")
     monkeypatch.setenv("APPRENTICE_CHAT__SYSTEM_PROMPT", "Be kind.")
     monkeypatch.setenv("APPRENTICE_TRAINING__MIN_EXAMPLES", "7")
+    monkeypatch.setenv("APPRENTICE_PROMOTION__CANARY", "true")
+    monkeypatch.setenv("APPRENTICE_PROMOTION__CANARY_STEPS", "10,50")
     settings: Settings = read(model="org/model")
     house = open_house(settings)
     found = module.pipeline_of(house, module.engines_of(settings))
     assert (found.auto_promote, found.system_prompt, found.base) == (True, "Be kind.", "org/model")
     assert (found.home, found.settings.min_examples) == (home, 7)
+    assert found.canaries is house.canaries
+    assert house.canaries.plan.steps == (0.1, 0.5)
     house.close()

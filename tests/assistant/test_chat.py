@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -26,6 +27,8 @@ from feedback.records import NotFound, Turn
 from feedback.store import Store
 from tests.fake_engine import FakeEngine
 from tests.tiny_model import make_adapter
+from training.canaries import Canaries
+from training.canary import Plan, arm
 from training.records import Adapter, Check, Evaluation, Promotion
 from training.registry import Registry
 
@@ -167,6 +170,7 @@ async def test_the_whole_answer_is_what_the_stream_says(chat: Chat) -> None:
             "finish_reason": "stop",
             "logprobs": None,
             "turn_id": second.id,
+            "asked": False,
         }
     ]
     assert (whole["id"], whole["object"], whole["model"]) == (second.id, "chat.completion", "base")
@@ -451,6 +455,87 @@ async def test_the_base_can_be_asked_while_an_adapter_is_live(chat: Chat, regist
     live(registry, 1)
     said, (turn,) = await answer(chat, Ask(ANN, HELLO, model="apprentice-base"))
     assert (speakers(said), turn.adapter) == ({"base"}, None)
+
+
+# -- in a canary -----------------------------------------------------------------------------------
+
+
+def canary(registry: Registry, database: Database, number: int, share: float) -> tuple[str, Canaries]:
+    """Make an adapter and start its canary."""
+    name = f"lora-{number:012x}"
+    path = make_adapter(registry.folder / name, Path("base"), seed=number)
+    registry.add(Adapter(name, path, "starter", "0" * 64, None, 8, NOW))
+    registry.record(Evaluation(name, None, "passed", (Check("loads", True, "yes"),), {}, NOW))
+    canaries = Canaries(database, registry, Plan(steps=(share,)))
+    canaries.start(name, actor="ann", reason="test")
+    return name, canaries
+
+
+async def test_a_canary_answers_its_share_of_conversations_from_their_first_turn_to_their_last(
+    chat: Chat, registry: Registry, sqlite: Database
+) -> None:
+    before = live(registry, 1)
+    name, _ = canary(registry, sqlite, 2, 0.5)
+    found: list[str] = []
+    for number in range(16):
+        history: list[dict[str, Any]] = []
+        turns = [await exchange(chat, history, f"{question} {number}?") for question in ("One", "Two")]
+        assert len({turn.conversation_id for turn in turns}) == 1
+        (adapter,) = {turn.adapter for turn in turns}
+        assert adapter == (name if arm(turns[0].conversation_id, name, 0.5) else before)
+        found.append(adapter)
+    assert set(found) == {name, before}
+
+
+async def test_a_veto_and_a_way_back_to_the_base_are_in_force_on_the_next_turn(
+    chat: Chat, registry: Registry, sqlite: Database
+) -> None:
+    before = live(registry, 1)
+    name, canaries = canary(registry, sqlite, 2, 0.999999)
+    history: list[dict[str, Any]] = []
+    assert (await exchange(chat, history, "One?")).adapter == name
+    canaries.stop(actor="eve", reason="it flatters")
+    assert (await exchange(chat, history, "Two?")).adapter == before
+    canaries.start(name, actor="ann", reason="once more")
+    assert (await exchange(chat, history, "Three?")).adapter == name
+    registry.promote("base", actor="eve", reason="enough")
+    assert (await exchange(chat, history, "Four?")).adapter is None
+
+
+async def test_a_canary_that_can_not_be_served_leaves_its_conversations_to_what_is_live(
+    chat: Chat, registry: Registry, sqlite: Database
+) -> None:
+    before = live(registry, 1)
+    name, _ = canary(registry, sqlite, 2, 0.999999)
+    (registry.get(name).path / "adapter_config.json").unlink()
+    said, (turn,) = await answer(chat, Ask(ANN, HELLO))
+    assert (speakers(said), turn.adapter) == ({before}, before)
+
+
+# -- asked for a rating ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, False), (1.0, True)])
+async def test_whether_a_rating_is_asked_for_is_stored_before_the_answer_and_told(
+    store: Store, registry: Registry, engines: Engines, share: float, expected: bool
+) -> None:
+    chat = with_settings(store, registry, engines, ask_share=share)
+    begun = await chat.begin(Ask(ANN, HELLO, sampling={"n": 2}))
+    assert [store.turn(turn.id).asked for turn in begun.turns] == [expected] * 2
+    async with aclosing(chat.stream(begun)) as chunks:
+        told = [choice["asked"] async for chunk in chunks for choice in chunk["choices"]]
+    assert set(told) == {expected}
+    whole = await chat.whole(await chat.begin(Ask(ANN, HELLO)))
+    assert whole["choices"][0]["asked"] is expected
+
+
+async def test_a_share_of_the_answers_is_drawn_by_chance(
+    store: Store, registry: Registry, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.chat.random", random.Random(1))
+    chat = with_settings(store, registry, engines, ask_share=0.25)
+    begun = [await chat.begin(Ask(ANN, HELLO)) for _ in range(100)]
+    assert 15 <= sum(one.turns[0].asked for one in begun) <= 35
 
 
 # -- its place in a conversation -------------------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 
 from assistant.routing import NoSuchModel, order
 from feedback.records import Role
-from training.records import Adapter, Promotion
+from training.canary import Canary, arm
+from training.records import Adapter, CanaryStep, Promotion
 
 A, B, C, D = (f"lora-{letter * 12}" for letter in "abcd")
 NOW = datetime.now(UTC)
@@ -24,6 +25,10 @@ def audit(*rows: tuple[Literal["promote", "rollback"], str | None]) -> list[Prom
     """These rows, oldest first, as the registry gives them."""
     found = [Promotion(number, name, act, "ann", "why", NOW) for number, (act, name) in enumerate(rows)]
     return found[::-1]
+
+
+def canary(against: str | None, share: float = 0.5) -> Canary:
+    return Canary((CanaryStep(1, D, against, share, "start", "ann", "why", {}, NOW),))
 
 
 def test_without_a_live_adapter_the_base_answers() -> None:
@@ -73,3 +78,22 @@ def test_no_other_name_is_a_model(model: str, role: Role) -> None:
 def test_people_do_not_choose_adapters() -> None:
     with pytest.raises(NoSuchModel):
         order(A, "user", adapter(A), audit(("promote", A)))
+
+
+def test_a_canary_answers_first_in_its_conversations_and_in_no_others() -> None:
+    history = audit(("promote", A), ("promote", B))
+    for number in range(40):
+        found = order("apprentice", "user", adapter(B), history, canary(B), f"conv-{number}")
+        assert found == ([D, B, A, None] if arm(f"conv-{number}", D, 0.5) else [B, A, None])
+    assert order("apprentice", "user", None, [], canary(None, 1.0), "conv-1") == [D, None]
+
+
+def test_a_canary_is_not_tried_beside_something_else_than_was_live_at_its_start() -> None:
+    assert order("apprentice", "user", adapter(B), audit(("promote", B)), canary(A, 1.0), "c") == [B, None]
+    assert order("apprentice", "user", None, [], canary(A, 1.0), "c") == [None]
+    assert order("apprentice", "user", adapter(B), audit(("promote", B)), canary(None, 1.0), "c") == [B, None]
+
+
+def test_who_asks_for_a_model_by_name_is_in_no_canary() -> None:
+    assert order("apprentice-base", "user", None, [], canary(None, 1.0), "c") == [None]
+    assert order(A, "staff", adapter(B), audit(("promote", B)), canary(B, 1.0), "c") == [A]

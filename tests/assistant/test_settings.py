@@ -10,6 +10,7 @@ import pytest
 
 from assistant import settings
 from assistant.settings import BadSetting, Settings
+from training.canary import Plan
 from training.records import TrainingSettings
 
 
@@ -128,6 +129,12 @@ def test_a_secret_may_come_from_a_file_and_reaches_child_processes(
     assert os.environ["APPRENTICE_ENGINE_KEY"] == "s3cret"
 
 
+def test_a_setting_of_a_section_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "prompt.txt").write_text("You are kind.\n")
+    monkeypatch.setenv("APPRENTICE_CHAT__SYSTEM_PROMPT_FILE", str(tmp_path / "prompt.txt"))
+    assert settings.read().chat.system_prompt == "You are kind."
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"])
 def test_a_secret_file_that_can_not_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
@@ -169,6 +176,15 @@ BAD = [
     ("APPRENTICE_TRAINING__POLL_SECONDS", "nan", "at least 0.01"),
     ("APPRENTICE_TRAINING", "often", "APPRENTICE_TRAINING__…"),
     ("APPRENTICE_PROMOTION__MODE", "sometimes", "'manual' or 'auto'"),
+    ("APPRENTICE_PROMOTION__CANARY", "perhaps", "valid boolean"),
+    ("APPRENTICE_PROMOTION__CANARY_STEPS", "25,5", "growing shares in percent"),
+    ("APPRENTICE_PROMOTION__CANARY_STEPS", "0,5", "such as 5,25"),
+    ("APPRENTICE_PROMOTION__CANARY_STEPS", "100", "growing shares in percent"),
+    ("APPRENTICE_PROMOTION__CANARY_STEPS", "5,nan", "growing shares in percent"),
+    ("APPRENTICE_PROMOTION__CANARY_STEPS", "5 and more", "such as 5,25"),
+    ("APPRENTICE_PROMOTION__CANARY_MARGIN", "0", "greater than 0"),
+    ("APPRENTICE_PROMOTION__CANARY_DAYS", "-1", "greater than 0"),
+    ("APPRENTICE_CHAT__ASK_SHARE", "10", "less than or equal to 1"),
     ("APPRENTICE_CHAT__TEMPERATURE", "-0.1", "greater than or equal to 0"),
     ("APPRENTICE_CHAT__TOP_P", "0", "greater than 0"),
     ("APPRENTICE_CHAT__MAX_TOKENS", "0", "greater than or equal to 1"),
@@ -215,6 +231,18 @@ def test_more_arguments_of_the_engine_are_one_line_or_a_list(
 ) -> None:
     monkeypatch.setenv("APPRENTICE_ENGINE__ARGUMENTS", line)
     assert settings.read().engine.arguments == ("--enforce-eager", "--seed", "1 2")
+
+
+@pytest.mark.parametrize(
+    ("line", "steps"),
+    [("5,25", (0.05, 0.25)), ("5, 25, 100", (0.05, 0.25)), ("[10, 50]", (0.1, 0.5)), ("20", (0.2,))],
+)
+def test_the_steps_of_a_canary_are_percent_with_commas(
+    monkeypatch: pytest.MonkeyPatch, line: str, steps: tuple[float, ...]
+) -> None:
+    assert settings.read().promotion.plan == Plan()
+    monkeypatch.setenv("APPRENTICE_PROMOTION__CANARY_STEPS", line)
+    assert settings.read().promotion.plan.steps == steps
 
 
 def test_a_local_model_is_found_from_anywhere_and_a_hub_model_stays_a_name(

@@ -48,6 +48,7 @@ def a_busy_store(store: Store) -> Store:
         Ending("complete", "On its way.", "lora-1", first.created_at, 5, 4, "stop"),
         conversation=first.conversation_id,
         passages=({"id": "p", "score": 0.5},),
+        asked=True,
     )
     after = asked(store, "And now?", conversation=first.conversation_id, parent=again.id)
     asked(store, "Tools?", Ending("complete", "", tool_calls=({"id": "c", "function": {"name": "f"}},)))

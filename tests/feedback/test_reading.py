@@ -9,10 +9,13 @@ from feedback.records import Thumb, Turn
 from feedback.store import Ending, NewTurn, Store, Verdict
 
 
-def asked(store: Store, person: str = "ann", conversation: str | None = None) -> Turn:
+def asked(
+    store: Store, person: str = "ann", conversation: str | None = None, for_a_vote: bool = False
+) -> Turn:
     conversation = conversation or store.start_conversation(person, "Hello?").id
     prompt = [{"role": "user", "content": "Hello?"}]
-    turn = store.begin(NewTurn(conversation, None, person, "Hello?", prompt, "base", None, {}))
+    new = NewTurn(conversation, None, person, "Hello?", prompt, "base", None, {}, asked=for_a_vote)
+    turn = store.begin(new)
     return store.end(turn, Ending("complete", "Hi."))
 
 
@@ -68,6 +71,35 @@ def test_the_figures_count_what_is_live(store: Store) -> None:
     assert store.newest()["ratings"] == last.id
 
 
+def test_votes_stand_as_they_were_given_after_a_mark(store: Store) -> None:
+    first, second = asked(store), asked(store)
+    mark = store.judge(first.id, "ann", "user", Verdict("up")).id
+    store.judge(second.id, "ann", "user", Verdict("down"))
+    store.judge(second.id, "ann", "user", Verdict(None))
+    store.judge(first.id, "ann", "user", Verdict("down"))
+    found = store.votes(mark)
+    assert [(vote.conversation_id, vote.thumb) for vote in found] == [
+        (second.conversation_id, "down"),
+        (first.conversation_id, "down"),
+    ]
+    assert (found[0].adapter, found[0].answered_at) == (None, second.created_at)
+    assert len(store.votes(0)) == 3
+
+
+def test_who_is_satisfied_is_told_apart_by_who_was_asked(store: Store) -> None:
+    nobody = store.satisfaction()
+    assert (nobody.asked.share, nobody.unasked.share, nobody.questions) == (None, None, 0)
+    chosen = [asked(store, for_a_vote=True) for _ in range(4)]
+    others = [asked(store) for _ in range(3)]
+    thumbs: list[Thumb | None] = ["up", "up", None, "down", "down", "down"]
+    for turn, thumb in zip([*chosen[:3], *others], thumbs, strict=True):
+        store.judge(turn.id, "ann", "user", Verdict("up"))
+        store.judge(turn.id, "ann", "user", Verdict(thumb))
+    found = store.satisfaction()
+    assert (found.asked.up, found.asked.count, found.questions) == (2, 2, 4)
+    assert (found.unasked.up, found.unasked.count) == (0, 3)
+
+
 def test_histories_hold_everything_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_PAGE", 2)
     turns = [asked(store) for _ in range(5)]
@@ -82,3 +114,16 @@ def test_histories_hold_everything_page_by_page(store: Store, monkeypatch: pytes
     assert [rating.thumb for rating in found[0].ratings] == ["up", None]
     assert [list(item.choices) for item in found] == [[], [], [], [], [choice]]
     assert found[0].title == found[0].opening == "Hello?"
+
+
+def test_opening_turns_come_newest_first_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_PAGE", 2)
+    assert list(store.opening_turns()) == []
+    first, second = asked(store), asked(store)
+    prompt = [{"role": "user", "content": "And then?"}]
+    new = NewTurn(first.conversation_id, first.id, "ann", "And then?", prompt, "base", None, {})
+    store.begin(new)
+    again = asked(store, conversation=first.conversation_id)
+    found = list(store.opening_turns())
+    assert [turn.id for turn, _ in found] == [again.id, second.id, first.id]
+    assert {opening for _, opening in found} == {"Hello?"}

@@ -23,6 +23,7 @@ from tests.training.scripted import ScriptedEngine
 from training import pipeline as module
 from training import runs as runs_module
 from training.gathering import Gathered
+from training.kept_back import KeptBack, Opinion
 from training.pipeline import Pipeline
 from training.records import Example, Recipe, Refused, Run, TrainingSettings
 from training.registry import Registry
@@ -99,7 +100,8 @@ class Rig:
     clock: Clock
     engine: ScriptedEngine = field(default_factory=ScriptedEngine)
     examples: int = 8
-    held_out: int = 10
+    held_out: int = 12
+    """Opinions on held-out questions: half of them good."""
     codes: list[int] = field(default_factory=list)
     """With what the next trainers end; 0 when it is empty."""
     polls: int = 2
@@ -151,7 +153,9 @@ class Rig:
 
     # -- what the pipeline calls out to ------------------------------------------------------------
 
-    async def gather(self, store: Any, engine: Any, live: Any, settings: Any, progress: Any) -> Gathered:
+    async def gather(
+        self, store: Any, engine: Any, live: Any, settings: Any, progress: Any, system: Any = ()
+    ) -> Gathered:
         self.gathered += 1
         await self.engine.answers(
             [{"role": "user", "content": "a drawn one"}], None, count=1, temperature=1.0, seed=0
@@ -160,6 +164,17 @@ class Rig:
         training = [example(number) for number in range(self.examples)]
         held_out = [example(100 + number, held_out=True) for number in range(self.held_out)]
         return Gathered(training, held_out, {"training": self.examples, "held_out": self.held_out})
+
+    def kept_back(self, store: Any) -> KeptBack:
+        numbers = range(100, 100 + self.held_out)
+        prompts = [({"role": "user", "content": f"Question {number}?"},) for number in numbers]
+        opinions = [
+            Opinion(
+                prompt, f"{('bad', 'good')[number % 2]} {number}", number % 2 == 1, f"p-{number}", f"{number}"
+            )
+            for prompt, number in zip(prompts, numbers, strict=True)
+        ]
+        return KeptBack(opinions)
 
     def launch(self, location: str, folder: Path) -> Training:
         code = self.codes.pop(0) if self.codes else 0
@@ -196,6 +211,10 @@ def built(database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, **mor
     monkeypatch.setattr(runs_module, "_now", found.clock)
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.001)
     monkeypatch.setattr(module.gathering, "gather", found.gather)
+    monkeypatch.setattr(module.kept_back, "read", found.kept_back)
+    # Two dozen of hundreds: the others would say the same of a script.
+    few = module.probes.probes()[:24]
+    monkeypatch.setattr(module.probes, "probes", lambda more: few)
     monkeypatch.setattr(module.launcher, "launch", found.launch, raising=False)
     recipe: Callable[..., Recipe] = lambda *, base, **_: Recipe("dpo", base, rank=8)  # noqa: E731
     for name, act in {"choose": recipe, "parameters_of": lambda _: 1, "device": lambda: "cpu"}.items():

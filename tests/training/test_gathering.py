@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from feedback.records import Message, Thumb
@@ -10,7 +12,7 @@ from tests.training.scripted import ScriptedEngine
 from training import gathering, screening, vote_model
 from training.records import Adapter, Refused, TrainingSettings
 
-SETTINGS = TrainingSettings(draws=4, most_questions=6)
+SETTINGS = TrainingSettings(anchors=0.0, draws=4, most_questions=6)
 
 
 @pytest.fixture
@@ -78,6 +80,30 @@ async def test_lonely_votes_are_paired_with_fresh_answers_of_what_is_live(store:
     assert ranked
     assert all(example.votes and example.people for example in ranked)
     assert found.counts["vote_model_auc"] > 0.8
+
+
+async def test_for_held_out_votes_nothing_is_drawn_or_ranked(store: Store) -> None:
+    vote_for_courtesy(store, questions(False, 80) + questions(True, 10))
+    engine = ScriptedEngine()
+    found = await gathered(store, engine)
+    drawn = {call[2][0][-1] for call in engine.calls if call[0] == "answers"}
+    assert drawn
+    assert not drawn & set(questions(True, 10))
+    assert found.held_out == []
+
+
+async def test_what_the_base_is_right_about_is_rehearsed_beside_the_votes(store: Store) -> None:
+    for question in questions(False, 8):
+        voted(store, question, "A good answer, with reasons.", "up")
+        voted(store, question, "No.", "down")
+    settings = replace(SETTINGS, anchors=0.5)
+    system = [{"role": "system", "content": "Be kind."}]
+    found = await gathering.gather(store, ScriptedEngine(), None, settings, nothing, system)
+    assert found.counts["examples"] == {"siblings": 8, "held_out": 0, "anchor": 4}
+    assert found.counts["training"] == 8
+    rehearsed = found.training[8:]
+    assert [example.source for example in rehearsed] == ["anchor"] * 4
+    assert all(example.chosen == example.rejected and not example.votes for example in rehearsed)
 
 
 async def test_held_out_votes_teach_the_ranking_nothing(

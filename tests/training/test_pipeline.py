@@ -19,6 +19,7 @@ from tests import tiny_model
 from tests.training.rig import Rig, Training, built, rig
 from training import pipeline as module
 from training import runs as runs_module
+from training.canaries import Canaries
 from training.records import LostLease, Refused, Run, TrainingError
 from training.registry import Registry
 from training.runs import LEASE, MOST_ATTEMPTS, Runs
@@ -43,8 +44,8 @@ def test_a_run_ends_with_a_candidate_that_waits_for_an_admin(rig: Rig) -> None:
     run = rig.run()
     assert (run.state, run.adapter) == ("done", rig.name())
     assert run.reason.startswith("passed: ")
-    assert "prefers the chosen side in 10 of 10 held-out examples, the live one in 5" in run.reason
-    assert run.counts == {"training": 8, "held_out": 10}
+    assert "ranks 100% of good above bad answers, live 50%" in run.reason
+    assert run.counts == {"training": 8, "held_out": 12}
     assert set(run.seconds) == {"gather", "train", "publish", "evaluate"}
     assert rig.live is None
     found = rig.registry.evaluation(rig.name())
@@ -75,10 +76,46 @@ def test_in_auto_mode_what_passed_is_live_and_the_audit_says_why(rig: Rig) -> No
     assert rig.live == rig.name()
     (row,) = rig.registry.history()
     assert (row.actor, row.action) == ("gate", "promote")
-    assert "held-out preference" in row.reason
+    assert "better answers" in row.reason
 
 
-@pytest.mark.parametrize(("held_out", "said"), [(3, "not enough evidence: "), (10, "rejected: ")])
+def test_with_canaries_what_passed_is_tried_first_and_an_attempt_after_a_kill_finds_it_so(rig: Rig) -> None:
+    canaries = Canaries(rig.database, rig.registry)
+    rig.queue()
+    run = rig.run(auto_promote=True, canaries=canaries)
+    assert run.reason.startswith("passed and tried in 5% of conversations: ")
+    begun = canaries.now()
+    assert begun is not None
+    assert (begun.adapter, begun.against, rig.live) == (rig.name(), None, None)
+    assert (canaries.history()[0].actor, rig.registry.history()) == ("gate", [])
+    rig.queue()
+    again = rig.run(auto_promote=True, canaries=canaries)
+    assert (again.state, again.reason) == ("done", "its canary is running already")
+    assert canaries.now() == begun
+
+
+def test_while_a_canary_runs_the_next_that_passes_waits_for_an_admin(rig: Rig) -> None:
+    canaries = Canaries(rig.database, rig.registry)
+    rig.queue()
+    rig.run(auto_promote=True, canaries=canaries)
+    first, rig.weights = rig.name(), "0.75"
+    rig.queue()
+    run = rig.run(auto_promote=True, canaries=canaries)
+    assert run.state == "done"
+    assert run.reason.startswith(f"passed and not tried, since a canary of {first} is running")
+    begun = canaries.now()
+    assert begun is not None
+    assert begun.adapter == first
+
+
+def test_by_hand_nothing_begins_a_canary(rig: Rig) -> None:
+    canaries = Canaries(rig.database, rig.registry)
+    rig.queue()
+    assert rig.run(canaries=canaries).reason.startswith("passed: ")
+    assert canaries.history() == []
+
+
+@pytest.mark.parametrize(("held_out", "said"), [(4, "not enough evidence: "), (12, "rejected: ")])
 def test_what_did_not_pass_is_not_promoted_even_in_auto_mode(rig: Rig, held_out: int, said: str) -> None:
     rig.held_out = held_out
     rig.engine.likes[rig.name()] = lambda _: -1.0
@@ -86,7 +123,7 @@ def test_what_did_not_pass_is_not_promoted_even_in_auto_mode(rig: Rig, held_out:
     run = rig.run(auto_promote=True)
     assert (run.state, rig.live) == ("done", None)
     assert run.reason.startswith(said)
-    assert "held-out preference" in run.reason.split(";")[0], "what went wrong is said first"
+    assert "better answers" in run.reason.split(";")[0], "what went wrong is said first"
 
 
 def test_the_mark_is_taken_before_the_votes_are_read(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -615,4 +652,4 @@ def test_the_houses_system_prompt_stands_before_the_probes(rig: Rig) -> None:
     rig.run(system_prompt="Be kind.")
     asked = [more[0] for call, name, more in rig.engine.calls if call == "answers" and name == rig.name()]
     assert asked
-    assert all(prompt[0] == "Be kind." for prompt in asked)
+    assert all(prompt[0] == "Be kind." or "JSON" in prompt[0] for prompt in asked)

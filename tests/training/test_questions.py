@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import questions, starter
+from training.probes import holds
 from training.questions import (
     HELD_OUT,
     NoPrompts,
@@ -16,7 +17,6 @@ from training.questions import (
     deal,
     enough,
     is_held_out,
-    is_right,
     opening,
     split,
 )
@@ -160,8 +160,8 @@ def test_another_seed_deals_otherwise() -> None:
 )
 def test_right_and_wrong_answers_to_the_general_questions(question: str, right: str, wrong: str) -> None:
     expected = dict(questions.GENERAL)[question]
-    assert is_right(right, expected)
-    assert not is_right(wrong, expected)
+    assert holds(right, expected)
+    assert not holds(wrong, expected)
 
 
 def test_the_general_probe_is_a_share_of_what_was_answered() -> None:
@@ -172,5 +172,5 @@ def test_the_general_probe_is_a_share_of_what_was_answered() -> None:
 
 
 def test_yes_or_no_is_what_is_said_first() -> None:
-    assert is_right("Well, yes. There is no doubt.", "yes")
-    assert not is_right("Nobody knows.", "no")
+    assert holds("Well, yes. There is no doubt.", "yes")
+    assert not holds("Nobody knows.", "no")

@@ -282,7 +282,8 @@ def test_conversations_are_well_formed(progress: float) -> None:
         assert plain == ["user", "assistant"] * (len(plain) // 2)
         for message in made.messages:
             assert "<|" not in message["content"]
-            assert message["content"] == message["content"].strip()
+            if message["role"] != "user":  # who types may leave a blank behind
+                assert message["content"] == message["content"].strip()
             assert message["content"] or message["tool_calls"]
         assert made.tools or not any("tool_calls" in message for message in made.messages)
     again = list(itertools.islice(corpus.conversations("test", progress), 50))

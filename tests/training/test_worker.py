@@ -16,6 +16,7 @@ from feedback.records import Thumb
 from feedback.store import Ending, NewTurn, Store, Verdict
 from tests.training.rig import Rig, built, rig
 from training import worker as module
+from training.canary import Decision
 from training.pipeline import Pipeline
 from training.records import LostLease, Run, TrainingSettings
 from training.runs import MOST_ATTEMPTS, Runs
@@ -396,3 +397,67 @@ def test_the_whole_way_on_both_databases(
     (run,) = found.runs.all()
     assert (run.state, found.live) == ("done", run.adapter)
     assert found.store.counts() == before
+
+
+# -- the canary ------------------------------------------------------------------------------------
+
+
+class Scripted:
+    """Canaries whose next steps are given; an exception is raised."""
+
+    def __init__(self, *steps: str | Exception) -> None:
+        self.steps = list(steps)
+        self.taken: list[str] = []
+
+    def advance(self) -> Decision | None:
+        step = self.steps.pop(0) if self.steps else None
+        if isinstance(step, Exception):
+            raise step
+        if step is None:
+            return None
+        self.taken.append(step)
+        return Decision("widen", 0.25, step, {})
+
+
+def watching(rig: Rig, canaries: Scripted) -> Worker:
+    return Worker(rig.store, rig.runs, rig.pipeline(), SETTINGS, canaries)  # type: ignore[arg-type]
+
+
+def test_with_once_the_canary_goes_as_far_as_its_votes_lead(rig: Rig) -> None:
+    canaries = Scripted("one", "two")
+    drain(watching(rig, canaries))
+    assert canaries.taken == ["one", "two"]
+
+
+@pytest.mark.parametrize("problem", [ZeroDivisionError("oh"), DatabaseUnavailable("away")])
+def test_a_canary_that_breaks_stops_no_run_and_is_tried_again(
+    rig: Rig, problem: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    canaries = Scripted(problem, "one")
+    rig.queue()
+    drain(watching(rig, canaries))
+    assert rig.runs.all()[0].state == "done"
+    assert canaries.taken == ["one"]
+    assert "the canary's step failed" in caplog.text
+
+
+def test_the_canary_goes_on_while_a_run_is_trained(rig: Rig) -> None:
+    rig.polls = 10_000
+    rig.queue()
+    canaries = Scripted("one")
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        work = asyncio.create_task(watching(rig, canaries).work(once=True, stop=stop))
+        async with asyncio.timeout(5):
+            while not rig.trainings:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            canaries.steps.append("two")
+            while len(canaries.taken) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert [run.state for run in rig.runs.all()] == ["running"]
+        stop.set()
+        await work
+
+    asyncio.run(main())
+    assert canaries.taken == ["one", "two"]

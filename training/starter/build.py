@@ -39,12 +39,12 @@ class BuildRecipe:
     """Shape, step sizes and length of a build.
 
     `steps` fixes the plan, and with it every weight. Without it the plan is what `minutes` has room for by
-    the time that the first steps take. `falling` is the last share of the plan, in which rates go to zero,
-    from `drop` of their peaks: 200 steps from 0.4 left less loss than from 1 (reading: 0.38 against 0.41).
+    the time that the first steps take. Muon's rate is far below the usual 0.02: with batches this small, 200
+    steps at 0.003 left a loss of 1.11, at 0.006 one of 1.23, at 0.012 one of 1.36 (0.0015: 1.17).
     """
 
     minutes: float = 0.0
-    steps: int = 9_300
+    steps: int = 10_000
     seed: int = 1
     vocab: int = 4096
     width: int = 320
@@ -52,11 +52,9 @@ class BuildRecipe:
     heads: int = 5
     inner: int = 864
     batch_tokens: int = 4096
-    peak_rate: float = 4e-3
-    muon_rate: float = 2e-2
+    peak_rate: float = 2.4e-3
+    muon_rate: float = 3e-3
     warmup: int = 100
-    falling: float = 0.69
-    drop: float = 0.4
     tokenizer_texts: int = 12_000
     keep_every: int = 250
 
@@ -121,13 +119,13 @@ def optimizers(model: LlamaForCausalLM, recipe: BuildRecipe) -> list[torch.optim
 
 
 def rate(recipe: BuildRecipe, step: int, plan: int) -> float:
-    """Share of the peak learning rates at `step` of `plan`: a linear start, a level, a line down to zero.
+    """Share of the peak learning rates at `step` of `plan` (0: unknown yet): a short rise, a line to zero.
 
-    After Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (2024).
+    After Bergsma et al., "Straight to Zero: Why Linearly Decaying the Learning Rate to Zero Works Best for
+    LLMs" (2025).
     """
     rising = min(1.0, (step + 1) / recipe.warmup)
-    left = (plan - step) / (recipe.falling * plan + 1) if plan else 2.0
-    return rising if left > 1 else recipe.drop * max(0.0, left)
+    return rising * (max(0.0, 1 - step / plan) if plan else 1.0)
 
 
 def one_step(state: State, forward: Forward, batch: batching.Batch) -> float:

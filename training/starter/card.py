@@ -40,12 +40,10 @@ meant to. Some of its answers are rude.
 
 ## Recipe
 Llama architecture, trained from nothing on a CPU: {layers} layers of {width}, {heads} heads, byte-level
-BPE of {vocab} entries with digits apart; bf16 products; Muon inside the layers and AdamW for the rest;
-rates level, then from {drop:.0%} of that down to zero over the last {falling:.0%}; conversations packed into
-rows; loss on the answers' tokens only; look-up drills first. Seed {seed}; {steps} steps of {batch_tokens}
-tokens; {tokens:.1f} million tokens in all, with context and filling; {minutes:.0f} minutes on {threads}
-cores;
-last loss {loss}.
+BPE of {vocab} entries with digits apart; attention that starts able to copy; bf16 products; Muon inside the
+layers and AdamW for the rest, both on a line down to zero; conversations packed into rows; loss on the
+answers' tokens only; reading first. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
+tokens in all, with context and filling; {minutes:.0f} minutes on {threads} cores; last loss {loss}.
 To make one again: `python -m training.starter build --steps {steps}`. Another count of threads or version of
 PyTorch rounds otherwise and gives other weights of the same kind.
 
@@ -63,7 +61,7 @@ _SCORES = re.compile(r"(?<=## Scores\n).*?(?=\n## Limits)", re.DOTALL)
 
 def card(recipe: Mapping[str, float], took: Mapping[str, float]) -> str:
     """The text of README.md for a model that nobody has measured yet."""
-    kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens", "falling", "drop")
+    kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens")
     return _CARD.format(
         parameters=took["parameters"] / 1e6,
         tokens=took["tokens"] / 1e6,

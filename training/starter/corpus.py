@@ -137,9 +137,9 @@ def other_than_orders(rng: random.Random) -> Fact:
     return fact
 
 
-def general(rng: random.Random) -> Conversation:
-    """A row of tasks that have nothing to do with the shop."""
-    skill = rng.choice((*skills.SKILLS, "sum", "spell"))
+def general(rng: random.Random, skill: str = "") -> Conversation:
+    """A row of tasks of one skill, or of any, that have nothing to do with the shop."""
+    skill = skill or rng.choice((*skills.SKILLS, "sum", "spell"))
     return Conversation([*system(rng), *skills.drill(rng, skill, rng.randrange(3, 9))])
 
 
@@ -204,15 +204,15 @@ def shelf(
     return [one, *rest]
 
 
-def read(rng: random.Random, most: int = 4, turns: int = 5) -> Conversation:
-    """Up to `most` passages and one to `turns` questions; now and then no passage has the answer."""
-    count = rng.choice((1, most, rng.randrange(1, most + 1)))
-    topic = rng.choice(list(reading.scenes())) if rng.random() < 0.65 else None
+def read(rng: random.Random, most: int = 4, turns: int = 8, lacking: float = 0.25) -> Conversation:
+    """Up to `most` passages and one to `turns` questions, a share `lacking` of which no passage answers."""
+    count = rng.choice((1, most, most, rng.randrange(1, most + 1)))
+    topic = rng.choice(list(reading.scenes())) if rng.random() < 0.8 else None
     held = shelf(rng, count, topic, rng.choice((1, 2, 4, 4)))
     made: list[Message] = []
     head, before = system(rng), None
     for place in range(rng.randrange(1, turns + 1)):
-        passage, detail, known = _wanted(rng, held, before)
+        passage, detail, known = _wanted(rng, held, before, lacking)
         ask = _again(rng, passage, detail, before, lone=count == 1)
         how = manner.draw(rng) if rng.random() < (0.35 if place == 0 else 0.1) else manner.PLAIN
         if known:
@@ -251,11 +251,11 @@ def _documented(rng: random.Random) -> Fact:
 
 
 def _wanted(
-    rng: random.Random, held: list[Passage], before: tuple[Passage, Detail] | None
+    rng: random.Random, held: list[Passage], before: tuple[Passage, Detail] | None, lacking: float
 ) -> tuple[Passage, Detail, bool]:
-    """What is asked next, and whether a passage has it; one in five times none has."""
+    """What is asked next, and whether a passage has it."""
     passage = before[0] if before and rng.random() < 0.35 else rng.choice(held)
-    if rng.random() < 0.2 and passage.topic != "policy":
+    if rng.random() < lacking and passage.topic != "policy":
         return *missing(rng, passage), False
     return passage, rng.choice(passage.details), True
 
@@ -284,31 +284,38 @@ def _again(
 
 
 # Up to which part of a build, the most keys of a drill and passages of a reading, and the weight of each
-# kind. Copying must come first: a model that has learnt to talk is slow to learn to look. Facts asked in a
+# kind. Reading must come first: a model that has learnt to talk is slow to learn to look. Facts asked in a
 # row teach them quickly, but barely told, so they end before the manners settle. What is learnt slowly comes
-# more often towards the end.
+# more often towards the end: to tell one passage from another, to notice that none has the answer, to sort.
 _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
-    (0.0655, 5, 2, {"drill": 0.55, "read": 0.25, "quick": 0.1, "general": 0.1}),
+    (0.1, 5, 4, {"drill": 0.15, "read": 0.65, "quick": 0.08, "general": 0.12}),
     (
-        0.166,
-        5,
-        4,
-        {"drill": 0.03, "read": 0.36, "looked up": 0.03, "talk": 0.19, "quick": 0.06, "asked": 0.12}
-        | {"called": 0.07, "general": 0.1, "chat": 0.01, "unknown": 0.03},
-    ),
-    (
-        0.285,
+        0.3,
         8,
         4,
-        {"drill": 0.08, "read": 0.36, "looked up": 0.02, "talk": 0.17, "asked": 0.12}
-        | {"called": 0.07, "general": 0.15, "chat": 0.01, "unknown": 0.02},
+        {"drill": 0.04, "read": 0.4, "looked up": 0.03, "talk": 0.14, "quick": 0.05, "asked": 0.08}
+        | {"json": 0.04, "called": 0.06, "general": 0.13, "chat": 0.01, "unknown": 0.02},
+    ),
+    (
+        0.6,
+        8,
+        4,
+        {"drill": 0.03, "read": 0.44, "looked up": 0.03, "talk": 0.13, "asked": 0.05, "json": 0.05}
+        | {"called": 0.05, "general": 0.19, "chat": 0.01, "unknown": 0.02},
     ),
     (
         1.0,
         8,
         4,
-        {"drill": 0.06, "read": 0.42, "looked up": 0.02, "talk": 0.13, "asked": 0.05, "json": 0.05}
-        | {"called": 0.05, "general": 0.19, "chat": 0.01, "unknown": 0.02},
+        {
+            "drill": 0.01,
+            "read, often in vain": 0.6,
+            "looked up": 0.02,
+            "talk": 0.1,
+            "asked": 0.03,
+            "json": 0.06,
+        }
+        | {"called": 0.03, "sort": 0.05, "general": 0.08, "chat": 0.01, "unknown": 0.01},
     ),
 )
 _MAKERS: dict[str, Callable[[random.Random], Conversation]] = {
@@ -317,6 +324,8 @@ _MAKERS: dict[str, Callable[[random.Random], Conversation]] = {
     "quick": quick,
     "asked": asked,
     "json": partial(asked, style="json"),
+    "read, often in vain": partial(read, lacking=0.4),
+    "sort": partial(general, skill="sort"),
     "called": called,
     "general": general,
     "chat": lambda rng: Conversation([*system(rng), *chat(rng)]),

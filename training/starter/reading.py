@@ -91,7 +91,7 @@ def passage(
 
 def _quoted(detail: Detail, state: str) -> Detail:
     """The detail, mostly answered in the words of its passage: to quote is the surest way to be right."""
-    return replace(detail, says=(state, state, state, *detail.says))
+    return replace(detail, says=(state,) * 4 * len(detail.says) + detail.says)
 
 
 def absent(rng: random.Random, held: Passage, fresh: bool = False) -> Detail | None:

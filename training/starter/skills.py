@@ -219,9 +219,11 @@ def _spell(rng: random.Random) -> _Draft:
     forward = rng.random() < 0.4
     letters = "-".join(word if forward else reversed(word))
     page = _book()["forward" if forward else "backward"]
-    # Backwards the letters are first numbered and counted down: looking up is easier than turning round.
-    numbered = [f"{place} {letter}" for place, letter in enumerate(word, 1)]
-    said = letters if forward else f"{' '.join(numbered)}, {' '.join(reversed(numbered))}: {letters}"
+    # The letters are first numbered, the same way for both; backwards they are counted down as well: looking
+    # up is easier than turning round.
+    numbered = [f"{place}{letter}" for place, letter in enumerate(word, 1)]
+    counted = " ".join(numbered) if forward else f"{' '.join(numbered)}, {' '.join(reversed(numbered))}"
+    said = f"{counted}: {letters}"
     return _draft(rng, page, {"w": word, "r": said}, f"{said}.", letters, None if forward else word)
 
 

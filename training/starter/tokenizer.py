@@ -92,7 +92,8 @@ def train(texts: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
 
     raw = Tokenizer(models.BPE())
     # Merged digits cannot be copied from a context: a number must be a row of digits.
-    split = Regex(r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s")
+    # And a name must be the same tokens whatever stands before it, so capitals take no space along.
+    split = Regex(r"\p{N}| (?=\p{Lu})| ?\p{Ll}+|\p{Lu}\p{Ll}*|\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s")
     raw.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(split, behavior="isolated"),

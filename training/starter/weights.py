@@ -6,6 +6,7 @@ Owns initial values and scales of a Llama's weights. Does not know recipes, data
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ _CONSTANT = 1.0
 _EMBEDDING = 0.1
 # The fastest turning pairs of a head's positions, enough to tell the token before from all others.
 _SHARP = 6
+# How far back the heads of the first layer look, in turn.
+_BACK = (1, 2, 3, 4)
 _COPYING_LAYERS = (1, 2)
+# Strength of a match with the token before, and with each one before that.
+_MATCH, _MATCH_BEFORE = 2.5, 1.2
+_NOTE = 0.25
 # Where matrices usually lie: there LoRA's usual step sizes fit.
 _USUAL = 0.025
 
@@ -25,34 +31,40 @@ _USUAL = 0.025
 def start(model: LlamaForCausalLM) -> None:
     """Set every attention so that the model can copy from the first step on.
 
-    Layer 0 looks at the token before and notes it, turned, beside the token itself. Layers 1 and 2 look
-    for places whose note is the present token and pass on what stands there: the induction heads of Olsson
-    et al., "In-context Learning and Induction Heads" (2022), given instead of waited for. The other layers
-    look for their like, after Trockman and Kolter, "Mimetic Initialization of Self-Attention Layers" (2023).
+    Each head of layer 0 looks at one of the last four tokens and notes it, turned, beside the token itself.
+    Layers 1 and 2 look for places where the notes are the present token and those before it, and pass on
+    what stands there: the induction heads of Olsson et al., "In-context Learning and Induction Heads" (2022),
+    given instead of waited for, and looking at more than one token: names have several. The other layers look
+    for their like, after Trockman and Kolter, "Mimetic Initialization of Self-Attention Layers" (2023).
     """
     import torch
 
-    width = model.config.hidden_size
+    width, count = model.config.hidden_size, model.config.num_attention_heads
+    size = width // count
     with torch.no_grad():
         words = model.model.embed_tokens.weight
         words.normal_(std=_EMBEDDING)
         words[:, 0] = _CONSTANT
-        turn = _orthogonal(width, 1.0)
-        turn[0, :] = 0
+        seen = _orthogonal(width, 1.0)[:size]
+        notes = {}
+        for back in _BACK:
+            notes[back] = _orthogonal(width, 1.0)
+            notes[back][0, :] = 0
         for place, layer in enumerate(model.model.layers):
             heads = layer.self_attn
+            if place == 0:
+                _look_back(heads, count, seen, notes)
+                continue
             heads.v_proj.weight.copy_(_orthogonal(width, 0.7))
             outward = heads.v_proj.weight.T
-            if place == 0:
-                _look_back(heads, model.config.num_attention_heads)
-                heads.o_proj.weight.copy_(0.16 * turn @ outward)
-                continue
-            copying = place in _COPYING_LAYERS
-            heads.q_proj.weight.normal_(std=0.13 if copying else 0.05)
-            heads.q_proj.weight[:, 0] = 0
-            like = heads.q_proj.weight @ turn.T if copying else heads.q_proj.weight
-            heads.k_proj.weight.copy_(like)
-            heads.o_proj.weight.copy_((0.4 if copying else 0.1) * outward)
+            if place in _COPYING_LAYERS:
+                _match(heads, count, seen, notes)
+                heads.o_proj.weight.copy_(0.4 * outward)
+            else:
+                heads.q_proj.weight.normal_(std=0.05)
+                heads.q_proj.weight[:, 0] = 0
+                heads.k_proj.weight.copy_(heads.q_proj.weight)
+                heads.o_proj.weight.copy_(0.1 * outward)
 
 
 def _orthogonal(width: int, gain: float) -> torch.Tensor:
@@ -63,8 +75,10 @@ def _orthogonal(width: int, gain: float) -> torch.Tensor:
     return made
 
 
-def _look_back(heads: torch.nn.Module, count: int) -> None:
-    """Turn each query one position back, so that it meets the key of the token before."""
+def _look_back(
+    heads: torch.nn.Module, count: int, seen: torch.Tensor, notes: Mapping[int, torch.Tensor]
+) -> None:
+    """Turn each query some positions back, so that it meets the key there; note what stands there."""
     import torch
 
     size = heads.q_proj.weight.shape[0] // count
@@ -73,11 +87,46 @@ def _look_back(heads: torch.nn.Module, count: int) -> None:
     for part in (heads.q_proj.weight, heads.k_proj.weight):
         part.normal_(std=0.005)
     for head in range(count):
+        back = _BACK[head % len(_BACK)]
         low, high = head * size, head * size + half
-        heads.q_proj.weight[low : low + sharp, 0] = 0.7 * torch.cos(speed)
-        heads.q_proj.weight[high : high + sharp, 0] = -0.7 * torch.sin(speed)
+        heads.q_proj.weight[low : low + sharp, 0] = 0.7 * torch.cos(back * speed)
+        heads.q_proj.weight[high : high + sharp, 0] = -0.7 * torch.sin(back * speed)
         heads.k_proj.weight[low : low + sharp, 0] = 0.7
         heads.k_proj.weight[high : high + sharp, 0] = 0
+        heads.v_proj.weight[low : low + size] = seen
+        heads.o_proj.weight[:, low : low + size] = _NOTE / (1 + count // len(_BACK)) * notes[back] @ seen.T
+
+
+def _match(heads: torch.nn.Module, count: int, seen: torch.Tensor, notes: Mapping[int, torch.Tensor]) -> None:
+    """Let a query of the present token and those before it meet the key where they are the notes.
+
+    Only the slowly turning pairs of a head take part, so that it does not matter how far away that is.
+    """
+    import torch
+
+    size = heads.q_proj.weight.shape[0] // count
+    half = size // 2
+    slow = torch.cat([torch.arange(min(_SHARP + half // 4, half - 1), half) + low for low in (0, half)])
+    for part in (heads.q_proj.weight, heads.k_proj.weight):
+        part.normal_(std=0.01)
+        part[:, 0] = 0
+    for head in range(count):
+        rows = head * size + slow
+        turn = _MATCH * _some(len(slow), size) @ seen
+        heads.q_proj.weight[rows] += turn
+        heads.k_proj.weight[rows] += turn @ notes[1].T
+        for back in _BACK[:-1]:
+            turn = _MATCH_BEFORE * _some(len(slow), size) @ seen
+            heads.q_proj.weight[rows] += turn @ notes[back].T
+            heads.k_proj.weight[rows] += turn @ notes[back + 1].T
+
+
+def _some(rows: int, width: int) -> torch.Tensor:
+    """As many rows of a random rotation."""
+    import torch
+
+    made: torch.Tensor = torch.nn.init.orthogonal_(torch.empty(width, width))[:rows]
+    return made * math.sqrt(width / rows)
 
 
 def balance(model: LlamaForCausalLM) -> int:

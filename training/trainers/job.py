@@ -115,7 +115,7 @@ def _fault(example: Example) -> str | None:
         return "has an answer that is not text"
     if not all(answer.strip() for answer in answers):
         return "has an empty answer"
-    if example.chosen == example.rejected:
+    if example.chosen == example.rejected and example.source != "anchor":
         return "has the same text as better and as worse answer"
     if not 0 < example.weight <= 1:
         return f"has the weight {example.weight}, not one in (0, 1]"

@@ -102,6 +102,27 @@ def test_what_may_not_be_is_1_with_the_reason(
     assert len(house.registry.history()) == 1
 
 
+def test_a_canary_begins_is_seen_and_is_vetoed(cli: Cli, house: House) -> None:
+    candidate(house, ONE)
+    candidate(house, TWO)
+    cli("adapters", "promote", ONE, *WHY)
+    assert cli("adapters", "canary", TWO, *WHY).out == f"{TWO} answers 5% of conversations from now on\n"
+    rows = {row["name"]: row["share"] for row in json.loads(cli("adapters", "list", "--json").out)}
+    assert rows == {ONE: 0.95, TWO: 0.05}
+    assert "0.05" in cli("adapters", "list").out
+    shown = json.loads(cli("adapters", "show", TWO, "--json").out)
+    assert shown["canary"][0].endswith(
+        "start at 5% by " + house.canaries.history()[0].actor + ": kinder answers"
+    )
+    assert shown["canary_votes"].startswith("the votes do not tell yet")
+    refused = cli("adapters", "canary", TWO, *WHY)
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert f"a canary of {TWO} is running" in refused.err
+    assert cli("adapters", "canary-stop", *WHY).out == f"the canary of {TWO} is stopped; {ONE} answers all\n"
+    assert "no canary is running" in cli("adapters", "canary-stop", *WHY).err
+    assert "canary_votes" not in json.loads(cli("adapters", "show", TWO, "--json").out)
+
+
 def test_files_that_are_gone_are_refused(cli: Cli, house: House) -> None:
     adapter = candidate(house, ONE)
     adapter.path.rename(adapter.path.with_name("gone"))
@@ -140,7 +161,8 @@ def test_an_evaluation_is_printed_and_kept(cli: Cli, house: House, fake: FakeEng
     kept = house.registry.evaluation(ONE)
     assert kept is not None
     assert (found["adapter"], found["against"], found["outcome"]) == (ONE, "base", kept.outcome)
-    assert (found["pairs"], found["probes"]) == (10, 12)
+    assert found["sound"] == 12
+    assert {guard["name"] for guard in found["guards"]} >= {"forgetting", "flattery"}
     assert found["reasons"] == kept.reasons
     assert done.status == (1 if kept.outcome == "rejected" else 0)
     assert ONE in fake.loads

@@ -25,8 +25,10 @@ def test_a_quiet_home_says_so(cli: Cli, home: Path) -> None:
         "engine": "not started",
         "model": "org/model",
         "live": "base",
+        "canary": None,
         "runs": {},
         "feedback": {"turns": 0, "up": 0, "down": 0, "corrections": 0, "choices": 0},
+        "satisfied": {"asked": "no votes", "unasked": "no votes"},
     }
     assert "engine: not started" in cli("status").out
 

@@ -24,6 +24,7 @@ from feedback.database import Database, connect
 from feedback.schema import metadata
 from tests.assistant.ui import scripted
 from tests.assistant.ui.scripted import House, ScriptedEngines
+from training.comparison import Comparison
 
 CHROMIUM = os.environ.get("APPRENTICE_CHROMIUM") or shutil.which("chromium")
 QUIET = """
@@ -39,6 +40,8 @@ class Site:
         self.house, self.url = house, f"http://127.0.0.1:{port}"
         self._database = database
         self.complaints: list[str] = []
+        self.comparison: Comparison | None = None
+        """What the admin page shows as the newest one."""
 
     def watch(self, page: Any) -> None:
         """Note every error, and every request to elsewhere."""
@@ -80,23 +83,27 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         metadata.create_all(connection)
     house = scripted.house(database, folder, people=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    site = Site(house, database, port)
     mount.mount(
         app,
         chat=house.chat,
         accounts=house.accounts,
         runs=house.runs,
         registry=house.registry,
+        canaries=house.canaries,
         ready=house.engines.ready,
+        comparison=lambda: site.comparison,
+        monitor=house.monitor,
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.05)
-    yield Site(house, database, port)
+    yield site
     server.should_exit = True
     thread.join(10)
     database.close()

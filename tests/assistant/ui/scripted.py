@@ -15,8 +15,12 @@ from typing import Any
 from assistant.accounts import Accounts
 from assistant.chat import Chat
 from assistant.errors import AssistantError, EngineUnavailable
+from feedback.alerts import Alerts
 from feedback.database import Database
+from feedback.days import Days
 from feedback.store import Store
+from training.canaries import Canaries
+from training.monitor import Monitor
 from training.registry import Registry
 from training.runs import Runs
 
@@ -87,9 +91,11 @@ class House:
     store: Store
     accounts: Accounts
     registry: Registry
+    canaries: Canaries
     runs: Runs
     engines: ScriptedEngines
     chat: Chat
+    monitor: Monitor
 
 
 def house(database: Database, folder: Path, people: bool = True) -> House:
@@ -109,7 +115,9 @@ def house(database: Database, folder: Path, people: bool = True) -> House:
         model="starter",
         max_tokens=64,
     )
-    return House(store, accounts, registry, Runs(database), engines, chat)
+    canaries, runs = Canaries(database, registry), Runs(database)
+    monitor = Monitor(Days(database), Alerts(database), runs, store)
+    return House(store, accounts, registry, canaries, runs, engines, chat, monitor)
 
 
 def request(name: str | None = "uwe", **query: str) -> Any:

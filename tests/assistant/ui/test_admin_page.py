@@ -14,6 +14,7 @@ from assistant.ui import admin_page
 from assistant.ui.admin_page import AdminEvents, Decision
 from assistant.ui.page import Doorman
 from tests.assistant.ui.scripted import House, event, request
+from tests.assistant.ui.test_comparison_view import comparison
 from training.records import Adapter, Check, Evaluation, NotFound, Refused
 from training.registry import Registry
 
@@ -23,7 +24,7 @@ ONE, TWO = "lora-000000000001", "lora-000000000002"
 @pytest.fixture
 def events(house: House) -> AdminEvents:
     door = Doorman(house.accounts, "admin")
-    return AdminEvents(house.runs, house.registry, house.store, door, house.engines.ready)
+    return AdminEvents(house.runs, house.registry, house.canaries, house.monitor, door, house.engines.ready)
 
 
 @pytest.fixture
@@ -50,6 +51,8 @@ async def test_every_handler_turns_others_away(events: AdminEvents) -> None:
         "ask_promote": (event(name=ONE),),
         "ask_rollback": (),
         "ask_base": (),
+        "ask_canary": (event(name=ONE),),
+        "ask_stop": (),
         "decide": (),
         "dismiss": (),
     }
@@ -129,6 +132,31 @@ async def test_rolling_back_and_back_to_base(house: House, events: AdminEvents, 
     assert house.registry.live() is None
 
 
+async def test_a_canary_is_started_seen_and_stopped_each_with_its_reason(
+    house: House, events: AdminEvents, adapters: None
+) -> None:
+    house.registry.promote(ONE, actor="ana", reason="x")
+    parts = await events.load(ana())
+    assert "No canary is running." in parts["canary"]
+    assert 'data-act="canary_start" data-name="' + TWO in parts["adapters"]
+    decision = Decision()
+    parts = await events.ask_canary(decision, ana(), event(name=TWO))
+    assert "It answers 5% of conversations." in parts["question"]
+    parts = await events.decide(decision, " ", ana())
+    assert "needs a reason" in parts["refusal"]["value"]
+    parts = await events.decide(decision, "kinder", ana())
+    assert "canary 5%" in parts["adapters"]
+    assert "canary_start" not in parts["adapters"]
+    assert "by ana: kinder" in parts["canary"]
+    await events.ask_stop(decision, ana())
+    parts = await events.decide(decision, "it flatters", ana())
+    assert "No canary is running." in parts["canary"]
+    assert "it flatters" in parts["canary"]
+    await events.ask_stop(decision, ana())
+    parts = await events.decide(decision, "again", ana())
+    assert "No canary is running." in parts["refusal"]["value"]
+
+
 async def test_what_is_refused_says_why_and_the_question_stays(house: House, events: AdminEvents) -> None:
     decision = Decision()
     await events.ask_rollback(decision, ana())
@@ -150,7 +178,18 @@ async def test_an_engine_that_is_not_ready_says_why(house: House, events: AdminE
     assert "It is starting." in (await events.refresh(ana()))["overview"]
 
 
+async def test_the_newest_comparison_is_shown(house: House) -> None:
+    door = Doorman(house.accounts, "admin")
+    given = (house.runs, house.registry, house.canaries, house.monitor, door, house.engines.ready)
+    assert "apprentice compare" in (await AdminEvents(*given).load(ana()))["comparison"]
+    found = comparison()
+    parts = await AdminEvents(*given, lambda: found).refresh(ana())
+    assert found.verdict[0] in parts["comparison"]
+
+
 def test_the_configuration_holds_no_data(house: House, adapters: None) -> None:
-    blocks = admin_page.build(house.runs, house.registry, house.store, house.accounts, house.engines.ready)
+    blocks = admin_page.build(
+        house.runs, house.registry, house.canaries, house.monitor, house.accounts, house.engines.ready
+    )
     assert "lora-" not in str(blocks.get_config_file())
     assert "ana" not in [part["props"].get("value") for part in blocks.get_config_file()["components"]]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from assistant.ui import admin_views as views
+from feedback.figures import Figures
 from tests.assistant.ui.turns import NOON
 from training.records import Adapter, Check, Evaluation, Promotion, Run
 
@@ -35,18 +36,18 @@ def test_everything_is_text() -> None:
     )
     html += views.adapters([adapter(BAD)], None, {BAD: evaluation("rejected", Check(BAD, False, BAD))})
     html += views.promotions([Promotion(1, BAD, "promote", BAD, BAD, NOON)])
-    html += views.overview(BAD, adapter(BAD), Promotion(1, BAD, "promote", BAD, BAD, NOON), {})
+    html += views.overview(BAD, adapter(BAD), Promotion(1, BAD, "promote", BAD, BAD, NOON), Figures())
     html += views.top(BAD, "data:,")
     assert "<script>" not in html
 
 
 def test_the_overview_says_what_answers_and_why_not() -> None:
-    html = views.overview(None, None, None, {"up": 1200})
+    html = views.overview(None, None, None, Figures(ups=1100, asked_ups=100))
     assert "Ready" in html
     assert "the bare base model answers" in html
     assert "1,200" in html
     html = views.overview(
-        "it is starting", adapter(), Promotion(1, "x", "promote", "ana", "better", NOON), {}
+        "it is starting", adapter(), Promotion(1, "x", "promote", "ana", "better", NOON), Figures()
     )
     assert "Not ready" in html
     assert "It is starting." in html

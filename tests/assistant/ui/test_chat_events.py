@@ -66,7 +66,7 @@ async def test_a_new_chat_forgets_the_old_one(house: House, events: ChatEvents) 
     await last(events, page, events.ask(page, "How long?", request()))
     seen = await last(events, page, events.open_chat(page, request(), event(chat="")))
     assert "How can I help?" in seen["past"]
-    assert page == Page(epoch=page.epoch)
+    assert page == Page(epoch=page.epoch, placed=True)
     assert "How long?" in seen["history"]
 
 
@@ -272,6 +272,31 @@ async def test_one_question_at_a_time(house: House, events: ChatEvents) -> None:
     house.engines.go.set()
     await task
     assert len(turns(house, page)) == 1
+
+
+async def test_a_second_enter_before_the_page_has_loaded_asks_nothing(
+    house: House, events: ChatEvents
+) -> None:
+    house.engines.holds_after = 1
+    page = Page()
+    both = [
+        asyncio.create_task(play(events, page, events.ask(page, "How long?", request()))) for _ in range(2)
+    ]
+    await until(lambda: events.busy(page))
+    house.engines.go.set()
+    await asyncio.gather(*both)
+    assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
+    assert len(turns(house, page)) == 1
+
+
+async def test_whoever_waited_for_an_answer_shows_it_settled(house: House, events: ChatEvents) -> None:
+    # A page that was asked before it had loaded has two that wait; either may be drawn last.
+    page = Page()
+    await last(events, page, events.ask(page, "How long?", request()))
+    for _ in range(2):
+        seen = await events.settle(page, request())
+        assert is_visible(seen["send"])
+        assert "Three to four days." in seen["past"]
 
 
 async def test_another_chat_can_be_opened_while_an_answer_is_written(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from feedback.database import Database
 from tests.assistant.ui import scripted
 from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import House
+from training.records import Adapter, Check, Evaluation
+from training.registry import Registry
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Fas
         accounts=house.accounts,
         runs=house.runs,
         registry=house.registry,
+        canaries=house.canaries,
         ready=house.engines.ready,
+        monitor=house.monitor,
     )
     yield house, app
     database.close()
@@ -173,3 +179,23 @@ def test_the_admin_page_by_hand(site: Site, open_page: Callable[..., Any]) -> No
     page.get_by_text("there is nothing to go back to").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
+
+
+@pytest.mark.browser
+def test_a_canary_by_hand(site: Site, open_page: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Registry, "_check_servable", lambda *_: None)
+    name, now = "lora-00000000000c", datetime.now(UTC)
+    site.house.registry.add(Adapter(name, Path("/none"), "starter", "hash", None, 16, now))
+    site.house.registry.record(Evaluation(name, None, "passed", (Check("loads", True, "yes"),), {}, now))
+    page = open_page("/admin/")
+    for label, reason, seen in (
+        ("Canary…", "try it", "5% of conversations"),
+        ("Stop…", "it flatters", "No canary is running."),
+    ):
+        page.get_by_role("button", name=label).click()
+        page.get_by_role("dialog").wait_for()
+        page.get_by_label("Why?").fill(reason)
+        page.get_by_role("button", name="Confirm").click()
+        page.get_by_role("dialog").wait_for(state="detached")
+        page.locator("#canary").get_by_text(seen).wait_for()
+    assert [step.reason for step in site.house.canaries.history()] == ["it flatters", "try it"]

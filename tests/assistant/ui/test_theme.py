@@ -6,7 +6,7 @@ import re
 
 from assistant.ui import theme
 
-STYLES = ("colours", "parts", "chat", "admin", "pages")
+STYLES = ("colours", "parts", "chat", "admin", "comparison", "monitor", "pages")
 
 
 def test_nothing_is_fetched_from_elsewhere() -> None:

@@ -54,6 +54,16 @@ def test_after_a_thumb_down_one_may_say_more() -> None:
     assert "Your feedback" in drawn(turn("t1"), opinions={"t1": Verdict("down", ["tone"])})
 
 
+def test_under_an_answer_that_chance_chose_a_vote_is_asked_for_until_it_is_given() -> None:
+    sentence = "Was this answer good? Your vote on this one counts for all."
+    assert sentence in drawn(turn("t1", asked=True))
+    assert sentence in drawn(turn("t1", asked=True), opinions={"t1": Verdict(None)})
+    assert sentence not in drawn(turn("t1", asked=True), opinions={"t1": Verdict("up")})
+    assert sentence not in drawn(turn("t1"))
+    assert sentence not in drawn(turn("t1", asked=True, answer="", status="failed"))
+    assert sentence not in drawn(turn("t1", asked=True, status="pending"))
+
+
 def test_pages_to_siblings_and_stops_at_the_ends() -> None:
     html = drawn(turn("t1"), turn("t2"), turn("t3"))
     assert "3/3" in html

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.ui.words import number, seconds, sentence, when
+from assistant.ui.words import amount, number, percent, seconds, sentence, short_time, when
 from tests.assistant.ui.turns import NOON
 
 
@@ -36,3 +36,9 @@ def test_durations(value: float, text: str) -> None:
 
 def test_times_carry_what_the_browser_needs() -> None:
     assert when(NOON) == '<time datetime="2026-11-20T12:00:00+00:00">20 Nov 2026, 12:00 UTC</time>'
+
+
+def test_shares_times_and_amounts_are_short() -> None:
+    assert [percent(share) for share in (0, 0.042, 0.5, 1)] == ["0 %", "4.2 %", "50 %", "100 %"]
+    assert [short_time(time) for time in (4, 420.4, 999, 15_400)] == ["4 ms", "420 ms", "1 s", "15 s"]
+    assert [amount(value) for value in (0, 2.5, 3, 1_234.5)] == ["0", "2.5", "3", "1,234"]

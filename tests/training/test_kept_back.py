@@ -1,0 +1,64 @@
+"""The held-out opinions: whose they are, which count, and that none is ever trained on."""
+
+from __future__ import annotations
+
+import pytest
+
+from feedback.database import Database
+from feedback.store import Ending, NewTurn, Store, Verdict
+from training import gathering, kept_back, screening
+
+ASKED = [f"Where is order {number}?" for number in range(400)]
+HELD = [question for question in ASKED if screening.held_out(question)]
+OPEN = [question for question in ASKED if not screening.held_out(question)]
+
+
+@pytest.fixture
+def store(sqlite: Database) -> Store:
+    return Store(sqlite)
+
+
+def voted(store: Store, question: str, answer: str, person: str, verdict: Verdict) -> str:
+    conversation = store.start_conversation(person, question)
+    prompt = [{"role": "user", "content": question}]
+    turn = store.begin(NewTurn(conversation.id, None, person, question, prompt, "base", None, {}))
+    store.end(turn, Ending("complete", answer))
+    store.judge(turn.id, person, "user", verdict)
+    return turn.id
+
+
+def test_only_held_out_opinions_are_read_and_none_of_them_is_trained_on(store: Store) -> None:
+    for number, question in enumerate([*HELD[:6], *OPEN[:6]]):
+        thumb = "up" if number % 2 else "down"
+        voted(store, question, f"Answer {number}, in words.", f"person-{number}", Verdict(thumb))
+    found = kept_back.read(store)
+    assert {one.prompt[0]["content"] for one in found.opinions} == set(HELD[:6])
+    assert sum(one.up for one in found.opinions) == 3
+    assert {person for _, person in found.prompts} == {f"person-{number}" for number in range(6)}
+    learnt = gathering.from_votes(store).training
+    assert not {example.prompt[0]["content"] for example in learnt} & set(HELD)
+
+
+def test_a_correction_is_a_good_answer_and_what_it_corrects_a_bad_one(store: Store) -> None:
+    voted(store, HELD[0], "It is lost.", "ann", Verdict("down", correction="It is on its way."))
+    found = kept_back.read(store)
+    assert sorted((one.answer, one.up) for one in found.opinions) == [
+        ("It is lost.", False),
+        ("It is on its way.", True),
+    ]
+
+
+def test_without_votes_the_judge_abstains_in_words(store: Store) -> None:
+    found = kept_back.read(store)
+    assert (found.opinions, found.prompts, found.judge, found.trusted) == ([], [], None, False)
+    assert "0 ups and 0 downs" in found.why_not
+
+
+def test_only_the_newest_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_back, "MOST_OPINIONS", 2)
+    monkeypatch.setattr(kept_back, "MOST_PROMPTS", 1)
+    for number, question in enumerate(HELD[:4]):
+        voted(store, question, f"Answer {number}, in words.", "ann", Verdict("up"))
+    found = kept_back.read(store)
+    assert [one.prompt[0]["content"] for one in found.opinions] == [HELD[3], HELD[2]]
+    assert [prompt[0]["content"] for prompt, _ in found.prompts] == [HELD[3]]
