@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from pwdlib import PasswordHash
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
     Connection,
@@ -54,6 +55,8 @@ accounts = Table(
     Column("password", String(200), nullable=True),
     Column("disabled", Boolean, nullable=False, default=False),
     Column("created_at", Moment, nullable=False),
+    # Whose documents this person may see, besides those for everybody
+    Column("groups", JSON, nullable=False, default=list, server_default="[]"),
 )
 
 credentials = Table(
@@ -81,6 +84,8 @@ class Account:
     role: Role
     disabled: bool
     created_at: datetime
+    groups: tuple[str, ...] = ()
+    """Whose documents this person may see, besides those for everybody."""
 
     def may(self, role: Role) -> bool:
         """Whether this account has `role` or one above it."""
@@ -291,4 +296,4 @@ def _digest(token: str) -> str:
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(row.id, row.name, cast(Role, row.role), row.disabled, row.created_at)
+    return Account(row.id, row.name, cast(Role, row.role), row.disabled, row.created_at, tuple(row.groups))

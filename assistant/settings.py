@@ -67,6 +67,10 @@ class ChatSettings:
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_tokens: Annotated[int, Field(ge=1)] = 512
+    tool_seconds: Annotated[float, Field(gt=0)] = 10
+    """How long one call of a tool may take."""
+    tool_rounds: Annotated[int, Field(ge=1, le=20)] = 4
+    """How often in one answer tools may be called."""
     ask_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The share of answers, drawn by chance, under which the page asks for a vote; 0 asks for none."""
 
@@ -108,6 +112,32 @@ class PromotionSection:
 
 
 @dataclass(frozen=True)
+class DocumentsSection:
+    """Whether and how answers stand on documents; nothing of it is used while there are none."""
+
+    enabled: bool = True
+    folder: Path | None = None
+    """A folder that is watched: its files are for everybody, those of a subfolder for the group of its name."""
+    embeddings: str = "all-MiniLM-L6-v2"
+    """The installed package's model, any sentence-transformers model, or the URL of an OpenAI-compatible
+    server (`https://host/v1`), which `embeddings_model` and `embeddings_key` go with."""
+    embeddings_model: str = ""
+    embeddings_key: str = ""
+    reranker: str = ""
+    """A sentence-transformers cross-encoder that orders what was found; empty: none."""
+    most: Annotated[int, Field(ge=1, le=20)] = 4
+    """Passages in a prompt."""
+    tokens: Annotated[int, Field(ge=50)] = 800
+    """Tokens of the served model that passages may take of a prompt, and never more than a third of it."""
+    passage_tokens: Annotated[int, Field(ge=40)] = 200
+    """Tokens of the served model that a passage may have."""
+    floor: Annotated[float, Field(ge=-1, le=1)] = 0.3
+    """Cosine similarity below which a passage does not count as found."""
+    largest_mb: Annotated[float, Field(gt=0)] = 50
+    """Size of the largest file that is taken in."""
+
+
+@dataclass(frozen=True)
 class MonitoringSection:
     """What monitoring needs to be told."""
 
@@ -121,6 +151,7 @@ _SECTIONS: Mapping[str, type] = {
     "training": TrainingSettings,
     "promotion": PromotionSection,
     "monitoring": MonitoringSection,
+    "documents": DocumentsSection,
 }
 
 
@@ -141,11 +172,16 @@ class Settings(BaseSettings):
     database_url: str = ""
     engine_urls: str = ""
     engine_key: str = ""
+    chroma_url: str = ""
+    """A Chroma server; empty: an index of our own in the home."""
+    tools: str = ""
+    """A Python module (or FILE.py) whose public functions the assistant may call."""
     chat: ChatSettings = field(default_factory=ChatSettings)
     engine: EngineSection = field(default_factory=EngineSection)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     promotion: PromotionSection = field(default_factory=PromotionSection)
     monitoring: MonitoringSection = field(default_factory=MonitoringSection)
+    documents: DocumentsSection = field(default_factory=DocumentsSection)
 
     @field_validator("home")
     @classmethod

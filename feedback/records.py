@@ -46,6 +46,8 @@ class Conversation:
     title: str
     created_at: datetime
     updated_at: datetime
+    grounded: bool = True
+    """Whether documents are looked through for its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Turn:
     error: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] = ()
     passages: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[Message] = ()
+    """The messages between prompt and answer: calls of the house's tools, and what they returned."""
     asked: bool = False
     """Whether chance chose this answer to ask for a rating of it: such ratings speak for all answers."""
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    true,
 )
 from sqlalchemy.engine import Dialect
 
@@ -72,6 +73,8 @@ conversations = Table(
     Column("opening", Words, nullable=False, default=""),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    # Whether documents are looked through for its answers
+    Column("grounded", Boolean, nullable=False, default=True, server_default=true()),
     Index(None, "person_id", "updated_at"),
 )
 
@@ -101,6 +104,8 @@ turns = Table(
     Column("error", Words, nullable=True),
     Column("tool_calls", JSON, nullable=False, default=list),
     Column("passages", JSON, nullable=False, default=list),
+    # The messages between prompt and answer: calls of our tools, and what they returned
+    Column("steps", JSON, nullable=False, default=list, server_default="[]"),
     # Chosen by chance before it is answered: its person is asked for a rating.
     Column("asked", Boolean, nullable=False, default=False, server_default=false()),
     Index(None, "person_id", "thread_key"),
@@ -170,4 +175,55 @@ alerts = Table(
     Column("detail", Words, nullable=False),
     Column("begun_at", Moment, nullable=False),
     Column("ended_at", Moment, nullable=True, index=True),
+)
+
+# Answers that staff approved: examples for similar questions from then on, until `ended_at`.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("turn_id", ForeignKey("turns.id"), nullable=False, index=True),
+    Column("question", Words, nullable=False),
+    Column("answer", Words, nullable=False),
+    Column("audience", String(60), nullable=False, default=""),
+    Column("approved_by", String(80), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=True),
+    # Taken back by whom, or learned by which adapter
+    Column("ended_by", String(80), nullable=True),
+    Column("reason", Words, nullable=True),
+    Column("tokens", Integer, nullable=True),
+)
+
+# What staff should write down, or have written down: a cluster of questions that nothing answered.
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("title", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("closed_at", Moment, nullable=True),
+    Column("closed_by", String(80), nullable=True),
+    Column("document_id", String(40), nullable=True),
+    # The questions asked again when it was closed: before and after.
+    Column("report", JSON, nullable=False, default=list),
+)
+
+gap_turns = Table(
+    "gap_turns",
+    metadata,
+    Column("turn_id", ForeignKey("turns.id"), primary_key=True),
+    Column("gap_id", ForeignKey("gaps.id"), nullable=False, index=True),
+    Column("why", String(20), nullable=False),
+)
+
+# Why an answer was bad: document missing, not retrieved, misread, or nothing to do with knowledge.
+causes = Table(
+    "causes",
+    metadata,
+    Column("turn_id", ForeignKey("turns.id"), primary_key=True),
+    Column("cause", String(20), nullable=False),
+    Column("evidence", JSON, nullable=False, default=dict),
+    Column("decided_by", String(80), nullable=False),
+    Column("made_at", Moment, nullable=False),
 )

@@ -73,6 +73,7 @@ class Ending:
     finish_reason: str | None = None
     error: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] = ()
+    steps: Sequence[Message] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ class Store(Reader):
         values |= {
             "ended_at": _now(),
             "tool_calls": list(ending.tool_calls),
+            "steps": list(ending.steps),
             "adapter": ending.adapter or turn.adapter,
             "thread_key": thread_key(turn.prompt, ending.answer),
         }

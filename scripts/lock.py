@@ -47,9 +47,9 @@ def locks(upgrade: bool) -> list[Lock]:
         Lock("uv", "The installer.", ("requirements/uv.in", "--no-config"), () if upgrade else ("uv",)),
         Lock(
             "cpu",
-            "Linux without a GPU, Python 3.11 and 3.12: the extras cpu and dev. torch stands at the end.",
+            "Linux without a GPU, Python 3.11 and 3.12: extras cpu, documents, dev. torch stands last.",
             (
-                *("pyproject.toml", "requirements/cpu.in", "--extra=cpu", "--extra=dev"),
+                *("pyproject.toml", "requirements/cpu.in", "--extra=cpu", "--extra=documents", "--extra=dev"),
                 *("--override", "requirements/overrides.txt"),
             ),
             () if upgrade else ("cpu",),
@@ -58,8 +58,8 @@ def locks(upgrade: bool) -> list[Lock]:
         # The versions of cpu.lock as far as the CUDA builds allow, so that both machines behave alike
         Lock(
             "gpu",
-            "Linux with an NVIDIA GPU, Python 3.11 and 3.12: the extras gpu and dev. Resolved, not tried.",
-            ("pyproject.toml", "--extra=gpu", "--extra=dev"),
+            "Linux with an NVIDIA GPU, Python 3.11 and 3.12: extras gpu, documents, dev. Resolved, not tried.",
+            ("pyproject.toml", "--extra=gpu", "--extra=documents", "--extra=dev"),
             ("cpu",) if upgrade else ("cpu", "gpu"),
         ),
         Lock(

@@ -22,7 +22,7 @@ PACKAGES = ("assistant", "feedback", "retrieval", "training")
 ARROWS = {
     "assistant": {"feedback", "retrieval", "training"},
     "feedback": set(),
-    "retrieval": set(),
+    "retrieval": {"feedback"},
     "training": {"feedback"},
 }
 
@@ -52,6 +52,9 @@ HEAVY = {
     "vllm": ("assistant/engine/server.py", "assistant/engine/cpu_lora.py", "assistant/engine/cpu_norms.py"),
     "chromadb": ("retrieval/",),
     "langchain": ("retrieval/",),
+    "langchain_chroma": ("retrieval/",),
+    "langchain_core": ("retrieval/", "assistant/tools.py"),
+    "langchain_text_splitters": ("retrieval/",),
     "sentence_transformers": ("retrieval/",),
 }
 # The plug-in for the engine lives in the engine's process, so it may use what is loaded there anyway
@@ -65,6 +68,7 @@ SHORT_MODULE = 10
 NO_TWIN = {
     "assistant/errors.py": "class statements only",
     "feedback/schema.py": "tables only; the stores' tests fill and read every one",
+    "retrieval/schema.py": "tables only; the stores' tests fill and read every one",
     "training/schema.py": "tables only; the stores' tests fill and read every one",
 }
 
