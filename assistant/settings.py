@@ -117,7 +117,7 @@ class DocumentsSection:
 
     enabled: bool = True
     folder: Path | None = None
-    """A folder that is watched: its files are for everybody, those of a subfolder for the group of its name."""
+    """A folder that is watched: its files are for everybody, a subfolder's for the group of its name."""
     embeddings: str = "all-MiniLM-L6-v2"
     """The installed package's model, any sentence-transformers model, or the URL of an OpenAI-compatible
     server (`https://host/v1`), which `embeddings_model` and `embeddings_key` go with."""

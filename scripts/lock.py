@@ -58,7 +58,7 @@ def locks(upgrade: bool) -> list[Lock]:
         # The versions of cpu.lock as far as the CUDA builds allow, so that both machines behave alike
         Lock(
             "gpu",
-            "Linux with an NVIDIA GPU, Python 3.11 and 3.12: extras gpu, documents, dev. Resolved, not tried.",
+            "Linux with an NVIDIA GPU, Python 3.11 and 3.12: extras gpu, documents, dev. Not tried.",
             ("pyproject.toml", "--extra=gpu", "--extra=documents", "--extra=dev"),
             ("cpu",) if upgrade else ("cpu", "gpu"),
         ),
