@@ -205,3 +205,11 @@ def prompt_key(prompt: Sequence[Message]) -> str:
     """A stable id (32 hex) of a prompt as sent: two turns with the same key answered the same thing."""
     plain = json.dumps([dict(message) for message in prompt], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]
+
+
+def thread_key(prompt: Sequence[Message], answer: str) -> str:
+    """32 hex that name a dialogue up to and including `answer`; the system prompt does not count,
+    since clients may send one or leave it to us."""
+    said = [dict(message) for message in prompt if message.get("role") != "system"]
+    plain = json.dumps([*said, {"content": answer, "role": "assistant"}], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]

@@ -6,8 +6,6 @@ It is the truth about what was said: pages and clients only show it. What is rea
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -35,6 +33,7 @@ from feedback.records import (
     conversation_id,
     prompt_key,
     storable,
+    thread_key,
 )
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
@@ -347,14 +346,6 @@ class Store(Reader):
                 values = {name: value for name, value in _plain(opinion).items() if name != "id"}
                 connection.execute(insert(table).values(values))
         return ""
-
-
-def thread_key(prompt: Sequence[Message], answer: str) -> str:
-    """32 hex that name a dialogue up to and including `answer`; the system prompt does not count,
-    since clients may send one or leave it to us."""
-    said = [dict(message) for message in prompt if message.get("role") != "system"]
-    plain = json.dumps([*said, {"content": answer, "role": "assistant"}], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]
 
 
 def _check(verdict: Verdict) -> None:

@@ -11,8 +11,18 @@ from sqlalchemy import func, select
 
 from feedback import schema
 from feedback.database import Database
-from feedback.records import Choice, Correction, History, Invalid, NotFound, Rating, Turn, prompt_key
-from feedback.store import Ending, NewTurn, Store, Verdict, thread_key
+from feedback.records import (
+    Choice,
+    Correction,
+    History,
+    Invalid,
+    NotFound,
+    Rating,
+    Turn,
+    prompt_key,
+    thread_key,
+)
+from feedback.store import Ending, NewTurn, Store, Verdict
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
