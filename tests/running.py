@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Running:
     url: str
     env: dict[str, str]
     process: subprocess.Popen[str]
+    clients: list[httpx.Client] = field(default_factory=list)
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """Standard output of `apprentice …` in this home."""
@@ -48,7 +49,9 @@ class Running:
         """A new account with a client that carries its API key."""
         self.command("user", "add", name, "--role", role)
         key = self.command("user", "key", name)
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+        client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+        self.clients.append(client)
+        return client
 
     def pids(self, word: str) -> list[int]:
         """Processes of this product whose command line has `word`."""
@@ -96,6 +99,8 @@ def running(home: Path, **settings: str) -> Iterator[Running]:
         found.wait_ready(180)
         yield found
     finally:
+        for client in found.clients:
+            client.close()
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGINT)
         process.wait(30)
