@@ -161,7 +161,7 @@ def _answer(work: Callable[[], list[Section]]) -> dict[str, Any]:
         return {"refused": _TOO_MUCH_MEMORY}
     except RecursionError:
         return {"refused": "it is nested too deep"}
-    except Exception:  # noqa: BLE001 -- whatever a parser raises on a broken file, it means just that
+    except Exception:
         logging.getLogger(__name__).exception("not readable")
         return {"refused": _BROKEN}
 
