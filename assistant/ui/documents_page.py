@@ -206,13 +206,15 @@ def _documents() -> dict[str, Any]:
     overview = html("overview", js_on_load=theme.script("bus", "admin"))
     with gr.Column(elem_id="adding") as adding:
         files = gr.File(
-            label="Files: Markdown, text, HTML, PDF, DOCX, CSV, JSONL",
+            label="Files",
             file_count="multiple",
-            height=132,
+            height=144,
             elem_id="files",
         )
+        kinds = "Markdown, text, HTML, PDF, DOCX, CSV and JSONL. One of the same name is replaced."
+        html("kinds", value=f'<p class="text">{kinds}</p>')
         with gr.Row(elem_id="adding-row"):
-            group = _audiences("group", "Who may see them", "Everybody, or a group; type a new one")
+            group = _audiences("group", "Who may see them: everybody, or a group (type a new one)")
             add = gr.Button("Add", variant="primary", size="sm", elem_id="add", scale=0, min_width=0)
     refusals = html("refusals", visible=False)
     name = gr.Textbox(
@@ -248,17 +250,16 @@ def _trying() -> dict[str, Any]:
             elem_id="text",
             scale=3,
         )
-        audience = _audiences("audience", "Asked by somebody of", "")
+        audience = _audiences("audience", "Asked by somebody of")
         search = gr.Button("Search", variant="primary", size="sm", elem_id="search", scale=0, min_width=0)
     return {"text": text, "audience": audience, "search": search, "hits": html("hits")}
 
 
-def _audiences(name: str, label: str, info: str) -> Any:
+def _audiences(name: str, label: str) -> Any:
     return gr.Dropdown(
         [("Everybody", EVERYBODY)],
         value=EVERYBODY,
         label=label,
-        info=info or None,
         allow_custom_value=True,
         elem_id=name,
         scale=1,
