@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from retrieval.records import Section
@@ -94,7 +95,7 @@ def _blocks(text: str) -> list[Block]:
     tokens = parser.parse(text)
     found: list[Block] = []
     level, heading, start = 0, "", 0
-    for token, inside in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, inside in zip_longest(tokens, tokens[1:]):
         if token.level or not token.map:
             continue
         first, end = token.map

@@ -79,7 +79,6 @@ def _open(path: Path, largest: int) -> IO[bytes]:
         if isinstance(error, FileNotFoundError):
             raise Unreadable("it is not there any more") from error
         raise Unreadable(f"it can't be opened: {error.strerror or error}") from error
-    file = os.fdopen(number, "rb", buffering=0)
     try:
         status = os.fstat(number)
         if stat.S_ISDIR(status.st_mode):
@@ -93,9 +92,9 @@ def _open(path: Path, largest: int) -> IO[bytes]:
                 f"it is too large: {_megabytes(status.st_size)} MB, at most {_megabytes(largest)} MB"
             )
     except BaseException:
-        file.close()
+        os.close(number)
         raise
-    return file
+    return os.fdopen(number, "rb", buffering=0)
 
 
 def _megabytes(size: int) -> str:

@@ -25,7 +25,7 @@ NO_PAGES = "it has no pages"
 SCANNED = "it holds no text, only pictures; a scan needs text recognition first"
 CODELESS = "its letters can't be told: its fonts do not say which they are"
 
-_HYPHEN = re.compile(r"(\w+)-\n([a-zß-öø-ÿ]\w*)")
+_HYPHEN = re.compile(r"(\w+)-\n([a-zß-öø-ÿ]\w*)[ \t]*")
 _NO_TITLE = re.compile(r"^(microsoft word|untitled|document\d*$|.*\.\w{1,5}$)", re.IGNORECASE)
 _EDGE = 2
 """Lines at the top and at the bottom of a page that may be the same on all."""
@@ -59,7 +59,7 @@ def sections(content: bytes, fallback: str) -> list[Section]:
     if not number:
         raise Unreadable(NO_PAGES)
     pages = _without_edges([_text(reader, page) for page in range(number)])
-    text = "".join(pages)
+    text = "\n".join(pages)
     if not any(letter.isalnum() for letter in text):
         raise Unreadable(SCANNED)
     strange = sum(1 for letter in text if letter == "�" or "\ue000" <= letter <= "\uf8ff")
