@@ -25,6 +25,7 @@ from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_
 from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
+from assistant.tools import open_toolbox
 from feedback.alerts import Alerts
 from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
@@ -98,6 +99,8 @@ def web(house: House) -> FastAPI:
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
         ask_share=settings.chat.ask_share,
+        toolbox=open_toolbox(settings.tools, seconds=settings.chat.tool_seconds),
+        tool_rounds=settings.chat.tool_rounds,
     )
 
     @asynccontextmanager
