@@ -399,7 +399,7 @@ async def _stream(
 
 
 def _tool_calls(fake: FakeEngine, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The calls of the script; without one a call of the first tool, with the last message as its argument."""
+    """The calls of the script; without one a call of the first tool, the last message its argument."""
     if not body.get("tools"):
         return []
     if fake.calls is not None:

@@ -1,4 +1,4 @@
-"""Tests of answers in which the house's tools are called, against a fake engine that calls what it is told."""
+"""Tests of answers in which the house's tools are called, against a fake engine with a script of calls."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_a_call_is_made_and_the_engine_is_asked_again_with_its_result(
     whole, turn = await answer(chat, ask())
     first, second = fake.requests
     assert made == ["1234"]
-    assert [tool["function"]["name"] for tool in first["tools"]][0] == "order_status"
+    assert first["tools"][0]["function"]["name"] == "order_status"
     call, result = second["messages"][1:]
     assert call["tool_calls"][0]["function"] == {"name": "order_status", "arguments": '{"order_id": "1234"}'}
     assert result == {
@@ -143,9 +143,9 @@ async def test_a_call_is_made_and_the_engine_is_asked_again_with_its_result(
 async def test_usage_is_that_of_all_rounds(chat: Chat, fake: FakeEngine, engines: Engines) -> None:
     fake.calls = [[CALL], [("order_status", '{"order_id": "99"}')]]
     whole, turn = await answer(chat, ask())
-    usages = []
-    for request in fake.requests:
-        usages.append(len(await engines.tokenize(request["messages"], tools=request["tools"])))
+    usages = [
+        len(await engines.tokenize(request["messages"], tools=request["tools"])) for request in fake.requests
+    ]
     assert len(usages) == 3
     assert whole["usage"]["prompt_tokens"] == turn.prompt_tokens == sum(usages)
     assert whole["usage"]["completion_tokens"] == turn.completion_tokens == 3 * fake.words
@@ -345,10 +345,14 @@ async def test_an_engine_that_goes_away_in_the_second_round_leaves_the_steps(
 ) -> None:
     fake.calls = [[CALL]]
     begun = await chat.begin(ask())
-    with pytest.raises(EngineInterrupted):
+
+    async def read() -> None:
         async for chunk in chat.stream(begun):
             if any(step["status"] == "done" for c in chunk["choices"] for step in c.get("tool_steps", ())):
                 fake.fail("die", token=2)
+
+    with pytest.raises(EngineInterrupted):
+        await read()
     turn = chat.store.turn(begun.id)
     assert turn.status == "interrupted"
     assert len(turn.answer.split()) == 2
