@@ -85,6 +85,10 @@ class Rounds:
             usage = _summed(usage, now.usage)
             # Calls that the end of the room cut off are none.
             calls = _calls(now, steps) if "tools" in request and now.reason != "length" else []
+            if not calls and not now.text and "tools" in request:
+                # A call that was broken so badly that the engine's parser took it for nothing.
+                tools = ()
+                continue
             if not calls:
                 yield {**now.last, "choices": [_choice(now.held, now.reason or "stop")]}
                 yield {**now.last, "choices": [], "usage": usage}

@@ -283,6 +283,25 @@ async def test_white_space_before_a_call_is_not_said(chat: Chat, fake: FakeEngin
     assert turn.steps[0]["content"] == ""
 
 
+async def test_a_call_that_the_engine_could_not_read_is_followed_by_an_answer_without_tools(
+    chat: Chat, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = chat._engines.stream
+
+    async def swallows(body: Any, adapter: Any) -> AsyncIterator[dict[str, Any]]:
+        async for chunk in real({**body, "max_tokens": 8}, adapter):
+            if "tools" in body:
+                for choice in chunk["choices"]:
+                    choice["delta"].pop("content", None)
+            yield chunk
+
+    monkeypatch.setattr(chat._engines, "stream", swallows)
+    _, turn = await answer(chat, ask())
+    assert ["tools" in request for request in fake.requests] == [True, False]
+    assert turn.answer
+    assert turn.completion_tokens == 16
+
+
 # -- streams ---------------------------------------------------------------------------------------
 
 
