@@ -21,6 +21,7 @@ from assistant.commands import (
     serve,
     simulate,
     status,
+    tools,
 )
 from assistant.errors import AssistantError
 
@@ -39,6 +40,7 @@ feedback.register(app)
 people.register(app)
 simulate.register(app)
 compare.register(app)
+tools.register(app)
 
 
 def _version(wanted: bool) -> None:

@@ -37,10 +37,10 @@ def asked(question: str) -> str:
 
 def running(turn: Turn, text: str, steps: Sequence[Mapping[str, Any]] = ()) -> str:
     """The turn that is being answered now, with what has been said, and done by tools, so far."""
-    said = tool_steps.drawn(steps, busy=True) + (markdown.render(text) if text else _WAITING)
+    said = markdown.render(text) if text else _WAITING
     return (
         f'<article class="turn running" aria-busy="true">{_question(turn.question)}'
-        f'<div class="answer"><div class="said">{said}</div>'
+        f'<div class="answer">{tool_steps.drawn(steps, busy=True)}<div class="said">{said}</div>'
         f'<div class="foot"><span class="meta">{_adapter(turn)} is answering</span></div></div></article>'
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -18,17 +19,22 @@ from assistant.chat import Ask, Chat
 from assistant.engine.client import Engines
 from assistant.errors import EngineInterrupted
 from assistant.rounds import MOST_CALLS, as_sent, told
-from assistant.tools import Caller, Toolbox
+from assistant.tools import Caller, Toolbox, open_toolbox
+from feedback import dialogues
 from feedback.database import Database
 from feedback.records import Turn
 from feedback.store import Store
+from tests import real_engine
 from tests.fake_engine import FakeEngine
+from training import starter
 from training.registry import Registry
+from training.starter import asking, calling, corpus
 
 pytest.importorskip("langchain_core")
 
 ANN = Account("person-ann", "ann", "user", False, datetime.now(UTC))
 EVE = replace(ANN, id="person-eve", name="eve", role="staff")
+ROOT = Path(__file__).parents[2]
 HELLO = [{"role": "user", "content": "Where is order 1234?"}]
 CALL = ("order_status", '{"order_id": "1234"}')
 made: list[str] = []
@@ -442,3 +448,60 @@ async def test_another_answer_to_the_same_question_is_a_sibling_with_steps_of_it
     assert (second.conversation_id, second.parent_id) == (first.conversation_id, first.parent_id)
     assert second.prompt_key == first.prompt_key
     assert (len(first.steps), len(second.steps)) == (2, 0)
+
+
+# -- the real thing --------------------------------------------------------------------------------
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+async def test_on_the_real_engine_the_starter_looks_orders_up_and_leaves_the_tools_alone_otherwise(
+    sqlite: Database, tmp_path: Path
+) -> None:
+    """And what a trainer is given of it are the very tokens that the engine read."""
+    from transformers import AutoTokenizer
+
+    count, rng = 20, random.Random("tools")
+    orders = [calling.lookup(rng, fresh=True) for _ in range(count)]
+    others = [asking.question(rng, corpus.other_than_orders(rng)) for _ in range(count)]
+    box = open_toolbox(str(ROOT / "examples" / "shop_tools.py"), seconds=5)
+    with real_engine.running(tmp_path, starter.path()):
+        async with real_engine.reached(tmp_path) as engines:
+            chat = Chat(
+                Store(sqlite),
+                Registry(sqlite, tmp_path / "adapters"),
+                engines,
+                system_prompt=starter.SYSTEM_PROMPT,
+                defaults={"temperature": 0.0},
+                model="starter",
+                max_tokens=160,
+                toolbox=box,
+            )
+            questions = [*(order.ask for order in orders), *others]
+            asked = [Ask(ANN, [{"role": "user", "content": question}]) for question in questions]
+            turns = [(await answer(chat, one))[1] for one in asked]
+            used = next(turn for turn in turns if turn.steps)
+            sent = [*used.prompt, *as_sent(used.steps)]
+            read = await engines.tokenize(sent, tools=used.sampling["tools"])
+    rendered = AutoTokenizer.from_pretrained(str(starter.path())).apply_chat_template(
+        dialogues.corrected(used, "")[0],
+        tools=json.loads(dialogues.tools(used)),
+        add_generation_prompt=True,
+        return_dict=True,
+    )
+    assert list(rendered["input_ids"]) == read
+    assert {turn.status for turn in turns} == {"complete"}
+    assert all(turn.answer for turn in turns)
+    right = told_right = 0
+    for order, turn in zip(orders, turns, strict=False):
+        calls = told(turn.steps)
+        if [(call["name"], json.loads(call["arguments"])) for call in calls] == [
+            ("order_status", {"order_id": order.order_id})
+        ]:
+            right += 1
+            told_right += all(word in turn.answer for word in json.loads(calls[0]["result"]).values())
+    alone = sum(not turn.steps for turn in turns[count:])
+    print(f"called rightly {right}/{count}, told {told_right}/{right}, left alone {alone}/{count}")
+    assert right >= 0.8 * count
+    assert told_right >= 0.8 * right
+    assert alone >= 0.8 * count

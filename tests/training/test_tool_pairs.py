@@ -97,7 +97,7 @@ def loaded(rows: Sequence[dict[str, Any]], file: Path) -> Any:
     return datasets.load_dataset("json", data_files=str(file), split="train", cache_dir=str(file.parent))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_trainers_read_the_files_as_they_are(tmp_path: Path) -> None:
     """Each row becomes the very tokens that the engine's template gives for the dialogue."""
     from transformers import AutoTokenizer
