@@ -27,6 +27,7 @@ from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
+from assistant.tools import open_toolbox
 from feedback.alerts import Alerts
 from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
@@ -106,6 +107,8 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
         ask_share=settings.chat.ask_share,
+        toolbox=open_toolbox(settings.tools, seconds=settings.chat.tool_seconds),
+        tool_rounds=settings.chat.tool_rounds,
     )
 
     @asynccontextmanager

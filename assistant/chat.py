@@ -22,6 +22,8 @@ from assistant import routing
 from assistant.accounts import Account
 from assistant.engine.client import AdapterRef, Engines
 from assistant.errors import AssistantError, EngineInterrupted, EngineRefused
+from assistant.rounds import Rounds
+from assistant.tools import Toolbox
 from feedback.records import Message, Turn, TurnStatus, conversation_id
 from feedback.store import Ending, NewTurn, Store
 from training.records import NotFound as NoAdapter
@@ -52,6 +54,8 @@ class Begun:
     turns: Sequence[Turn]
     adapter: AdapterRef | None
     body: Mapping[str, Any]
+    helped: Account | None = None
+    """For whom the tools in the body are called here; None if they are the client's, or there are none."""
 
     @property
     def id(self) -> str:
@@ -80,6 +84,7 @@ class _Progress:
 
     text: list[str] = field(default_factory=list)
     tool_calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    tool_steps: Sequence[Mapping[str, Any]] = ()
     finish_reason: str | None = None
     tokens: int = 0
 
@@ -98,6 +103,8 @@ class Chat:
         model: str,
         max_tokens: int,
         ask_share: float = 0.0,
+        toolbox: Toolbox | None = None,
+        tool_rounds: int = 4,
     ) -> None:
         self.store = store
         self._registry = registry
@@ -107,6 +114,7 @@ class Chat:
         self._model = model
         self._max_tokens = max_tokens
         self._ask_share = ask_share
+        self._rounds = Rounds(engines, toolbox, tool_rounds)
 
     async def begin(self, ask: Ask) -> Begun:
         """Build the prompt, find the conversation, choose the adapter, and store the turn as pending.
@@ -119,10 +127,13 @@ class Chat:
         sampling = {**self._defaults, **ask.sampling}
         messages = prompts.with_system(ask.messages, self._system_prompt)
         messages, sampling = await self._fit(messages, sampling)
+        if tools := self._rounds.offered(ask.model, sampling):
+            sampling["tools"] = tools
         place = await to_thread.run_sync(self._place, ask, messages)
         adapter = await self._adapter(ask, place.conversation_id)
         turns = await to_thread.run_sync(self._store_pending, ask, place, messages, sampling, adapter)
-        return Begun(turns, adapter, {**sampling, "messages": [dict(message) for message in messages]})
+        body = {**sampling, "messages": [dict(message) for message in messages]}
+        return Begun(turns, adapter, body, ask.account if tools else None)
 
     async def _adapter(self, ask: Ask, conversation_id: str) -> AdapterRef | None:
         live, history, canary = await to_thread.run_sync(
@@ -238,7 +249,12 @@ class Chat:
         error: str | None = "an error of ours; it stands in the log"
         first: datetime | None = None
         body = {**begun.body, "stream": True, "stream_options": {"include_usage": True}}
-        chunks = self._engines.stream(body, begun.adapter)
+        steps: list[Message] = []
+        chunks = (
+            self._rounds.stream(body, begun.adapter, begun.helped, steps)
+            if begun.helped
+            else self._engines.stream(body, begun.adapter)
+        )
         try:
             async for chunk in chunks:
                 first = first or datetime.now(UTC)
@@ -257,7 +273,7 @@ class Chat:
             # Also when the reader has gone and this task is being cancelled: what was said is kept.
             with anyio.CancelScope(shield=True):
                 await chunks.aclose()
-                endings = [_ending(item, status, begun, first, usage, error) for item in received]
+                endings = [_ending(item, status, begun, first, usage, error, steps) for item in received]
                 await to_thread.run_sync(self._store_endings, begun, endings)
 
     async def whole(self, begun: Begun) -> dict[str, Any]:
@@ -298,6 +314,7 @@ def _receive(chunk: Mapping[str, Any], received: Sequence[_Progress]) -> None:
             function, more = known["function"], call.get("function") or {}
             function["name"] = function.get("name") or more.get("name")
             function["arguments"] = function.get("arguments", "") + (more.get("arguments") or "")
+        progress.tool_steps = choice.get("tool_steps") or progress.tool_steps
         progress.finish_reason = choice.get("finish_reason") or progress.finish_reason
 
 
@@ -317,6 +334,7 @@ def _ending(
     first: datetime | None,
     usage: Mapping[str, Any],
     error: str | None,
+    steps: Sequence[Message],
 ) -> Ending:
     only = len(begun.turns) == 1
     return Ending(
@@ -330,6 +348,7 @@ def _ending(
         finish_reason=progress.finish_reason,
         error=error,
         tool_calls=[progress.tool_calls[index] for index in sorted(progress.tool_calls)],
+        steps=steps,
     )
 
 
@@ -345,4 +364,5 @@ def _choice(index: int, begun: Begun, progress: _Progress, logprobs: list[Any]) 
         "logprobs": {"content": logprobs} if logprobs else None,
         "turn_id": begun.turns[index].id,
         "asked": begun.turns[index].asked,
+        **({"tool_steps": progress.tool_steps} if progress.tool_steps else {}),
     }

@@ -22,6 +22,7 @@ from assistant.commands import (
     serve,
     simulate,
     status,
+    tools,
 )
 from assistant.errors import AssistantError
 
@@ -41,6 +42,7 @@ feedback.register(app)
 people.register(app)
 simulate.register(app)
 compare.register(app)
+tools.register(app)
 
 
 def _version(wanted: bool) -> None:

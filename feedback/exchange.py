@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO, get_args
 
+from feedback import dialogues
 from feedback.records import (
     Choice,
     Correction,
@@ -69,6 +70,7 @@ _DETAILS = (
     "error",
     "tool_calls",
     "passages",
+    "steps",
     "asked",
 )
 
@@ -80,16 +82,18 @@ def export(
 
     - `raw`: every turn that has ended with all that was said about it, older opinions included; `import_raw`
       reads it back. `prompt`, `details`, `ratings`, `corrections`, `choices` are JSON in a string.
-    - `unpaired`: `{prompt, completion, label}`, a row a live thumb, for `trl.KTOTrainer`.
-    - `sft`: `{prompt, completion}`, live corrections and answers with ups alone, for `trl.SFTTrainer`.
+    - `unpaired`: `{prompt, completion, tools, label}`, a row a live thumb, for `trl.KTOTrainer`.
+    - `sft`: `{prompt, completion, tools}`, live corrections and answers with ups alone, for `trl.SFTTrainer`.
 
+    Turns in which tools were called come first, so that who fixes columns by the first rows has seen them.
     `keep` chooses the turns for the two training formats. A `Path` is replaced as a whole or not at all.
     """
     if kind == "raw":
         return write_rows(map(_raw_row, store.histories()), out)
     rows = _unpaired_rows if kind == "unpaired" else _sft_rows
-    plain = (item for item in store.judged() if _is_plain(item) and keep(item))
-    return write_rows((row for item in plain for row in rows(item)), out)
+    fit = [item for item in store.judged() if dialogues.is_readable(item.turn) and keep(item)]
+    fit.sort(key=lambda item: not dialogues.uses_tools(item.turn))
+    return write_rows((row for item in fit for row in rows(item)), out)
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], out: Path | TextIO) -> int:
@@ -158,38 +162,24 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _is_plain(item: Judged) -> bool:
-    """Whether a trainer can read the turn: a finished answer in words to messages in words."""
-    turn = item.turn
-    in_words = all(isinstance(message.get("content"), str) for message in turn.prompt)
-    whole = turn.status == "complete" and turn.finish_reason != "length"
-    return whole and in_words and bool(turn.answer.strip()) and not turn.tool_calls
-
-
-def _messages(turn: Turn) -> list[dict[str, str]]:
-    return [{"role": str(message["role"]), "content": str(message["content"])} for message in turn.prompt]
-
-
-def _said(text: str) -> list[dict[str, str]]:
-    return [{"role": "assistant", "content": text}]
-
-
 def _unpaired_rows(item: Judged) -> Iterator[dict[str, Any]]:
     for rating in item.ratings:
         yield {
-            "prompt": _messages(item.turn),
-            "completion": _said(item.turn.answer),
+            "prompt": dialogues.prompt(item.turn),
+            "completion": dialogues.completion(item.turn),
+            "tools": dialogues.tools(item.turn),
             "label": rating.thumb == "up",
         }
 
 
 def _sft_rows(item: Judged) -> Iterator[dict[str, Any]]:
     thumbs = {rating.thumb for rating in item.ratings}
-    texts = [correction.text for correction in item.corrections]
+    texts = list(dict.fromkeys(correction.text for correction in item.corrections))
+    pairs = [dialogues.corrected(item.turn, text) for text in texts]
     if not texts and thumbs == {"up"}:
-        texts = [item.turn.answer]
-    for text in dict.fromkeys(texts):
-        yield {"prompt": _messages(item.turn), "completion": _said(text)}
+        pairs = [(dialogues.prompt(item.turn), dialogues.completion(item.turn))]
+    for prompt, completion in pairs:
+        yield {"prompt": prompt, "completion": completion, "tools": dialogues.tools(item.turn)}
 
 
 def _raw_row(history: History) -> dict[str, Any]:
@@ -261,6 +251,8 @@ def _history(line: str) -> History:
         error=_text(details, "error", None) if details.get("error") else None,
         tool_calls=_objects(details, "tool_calls"),
         passages=_objects(details, "passages"),
+        # Exports of before there were tools have none.
+        steps=_objects({"steps": [], **details}, "steps"),
         # Exports of before there were such answers do not say it.
         asked=details.get("asked") is True,
     )

@@ -19,6 +19,9 @@ from uuid_utils import uuid7
 Message = Mapping[str, Any]
 """One OpenAI chat message: at least `role` and `content`."""
 
+BETWEEN = "\n\n"
+"""In an answer with tools: what stands between the words before a call and those after it."""
+
 Thumb = Literal["up", "down"]
 TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
 Preference = Literal["first", "second", "tie", "both_bad"]

@@ -73,6 +73,11 @@ class FakeEngine:
     port: int = 0
     adapters: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    calls: list[list[tuple[str, str]]] | None = None
+    """What requests with tools call, (name, arguments) each, one list a request; after the last, words. None:
+    the first tool, unless it has just answered."""
+    preamble: str = ""
+    """Said before a scripted call."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of the chat requests and completions, warm-ups included."""
     loads: list[str] = field(default_factory=list)
@@ -296,7 +301,7 @@ async def _answer(fake: FakeEngine, request: Request, *, chat: bool) -> Response
         await asyncio.sleep(max(len(words) for words, _ in plans) / fake.rate)
     finally:
         fake.running -= 1
-    return JSONResponse(_whole(body, plans, used, chat))
+    return JSONResponse(_whole(fake, body, plans, used, chat))
 
 
 def plan(fake: FakeEngine, body: dict[str, Any], index: int) -> tuple[list[str], str]:
@@ -316,16 +321,16 @@ def plan(fake: FakeEngine, body: dict[str, Any], index: int) -> tuple[list[str],
 
 
 def _whole(
-    body: dict[str, Any], plans: Sequence[tuple[list[str], str]], used: int, chat: bool
+    fake: FakeEngine, body: dict[str, Any], plans: Sequence[tuple[list[str], str]], used: int, chat: bool
 ) -> dict[str, Any]:
     choices: list[dict[str, Any]] = []
     for index, (words, reason) in enumerate(plans):
         choice: dict[str, Any] = {"index": index, "finish_reason": reason}
         if chat:
             choice["message"] = {"role": "assistant", "content": "".join(words)}
-            if call := _tool_call(body):
+            if calls := _tool_calls(fake, body):
                 choice |= {"finish_reason": "tool_calls"}
-                choice["message"] = {"role": "assistant", "content": None, "tool_calls": [call]}
+                choice["message"] = {"role": "assistant", "content": None, "tool_calls": calls}
         else:
             choice["text"] = "".join(words)
             if body.get("prompt_logprobs") is not None:
@@ -359,8 +364,11 @@ async def _stream(
     try:
         for index in range(len(plans)):
             yield event([{"index": index, "delta": {"role": "assistant", "content": ""}}])
-        if call := _tool_call(body):
-            yield event([{"index": 0, "delta": {"tool_calls": [{"index": 0, **call}]}}])
+        if calls := _tool_calls(fake, body):
+            if fake.calls is not None and fake.preamble:
+                yield event([{"index": 0, "delta": {"content": fake.preamble}}])
+            for place, call in enumerate(calls):
+                yield event([{"index": 0, "delta": {"tool_calls": [{"index": place, **call}]}}])
             yield event([{"index": 0, "delta": {}, "finish_reason": "tool_calls"}])
         else:
             for at in range(max(len(words) for words, _ in plans)):
@@ -390,13 +398,25 @@ async def _stream(
         fake.running -= 1
 
 
-def _tool_call(body: dict[str, Any]) -> dict[str, Any] | None:
-    """A call of the first tool offered, with the last message as its argument."""
-    if not body.get("tools") or body["messages"][-1]["role"] == "tool":
-        return None
-    arguments = json.dumps({"echo": body["messages"][-1]["content"]})
-    function = {"name": body["tools"][0]["function"]["name"], "arguments": arguments}
-    return {"id": f"call-{secrets.token_hex(4)}", "type": "function", "function": function}
+def _tool_calls(fake: FakeEngine, body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The calls of the script; without one a call of the first tool, the last message its argument."""
+    if not body.get("tools"):
+        return []
+    if fake.calls is not None:
+        wanted = fake.calls.pop(0) if fake.calls else []
+    elif body["messages"][-1]["role"] == "tool":
+        wanted = []
+    else:
+        arguments = json.dumps({"echo": body["messages"][-1]["content"]})
+        wanted = [(body["tools"][0]["function"]["name"], arguments)]
+    return [
+        {
+            "id": f"call-{secrets.token_hex(4)}",
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        for name, arguments in wanted
+    ]
 
 
 def _prompt_logprobs(body: dict[str, Any]) -> list[dict[str, Any] | None]:
@@ -408,7 +428,7 @@ def _prompt_logprobs(body: dict[str, Any]) -> list[dict[str, Any] | None]:
 
 
 def _render(body: dict[str, Any]) -> list[int]:
-    tokens: list[int] = []
+    tokens: list[int] = list(json.dumps(body["tools"]).encode()) if body.get("tools") else []
     for message in body["messages"]:
         content = message.get("content") or ""
         if isinstance(content, list):

@@ -51,7 +51,7 @@ HEAVY = {
     "gradio": ("assistant/ui/",),
     "vllm": ("assistant/engine/server.py", "assistant/engine/cpu_lora.py", "assistant/engine/cpu_norms.py"),
     "chromadb": ("retrieval/",),
-    "langchain": ("retrieval/",),
+    "langchain": ("retrieval/", "assistant/tools.py"),
     "langchain_chroma": ("retrieval/",),
     "langchain_core": ("retrieval/", "assistant/tools.py"),
     "langchain_text_splitters": ("retrieval/",),

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from feedback.dialogues import uses_tools
 from feedback.records import Choice, Judged, Turn, normalise
 
 LONGEST_ANSWER = 8_000
@@ -72,8 +73,7 @@ def unfit(turn: Turn) -> str | None:
     """
     if turn.status not in ("complete", "stopped"):
         return "unfinished"
-    roles = {str(message.get("role")) for message in turn.prompt}
-    if turn.tool_calls or "tool" in roles or any(message.get("tool_calls") for message in turn.prompt):
+    if uses_tools(turn):
         return "tool_calls"
     contents = [message.get("content") for message in turn.prompt]
     if not all(isinstance(content, str) for content in contents):

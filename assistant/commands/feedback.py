@@ -38,12 +38,12 @@ def export(
 ) -> None:
     """Write the feedback as JSONL."""
     from feedback import exchange
-    from training import gathering
+    from training import gathering, tool_pairs
 
     with house_of(home) as house:
         if kind is Format.preference:
             built = gathering.from_votes(house.store)
-            count = exchange.write_rows((example.as_row() for example in built.training), out)
+            count = exchange.write_rows(tool_pairs.rows(house.store.judged(), built.training), out)
         else:
             count = exchange.export(house.store, cast("exchange.Format", kind.value), out)
     typer.echo(f"{count} lines in {out}")

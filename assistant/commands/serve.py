@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assistant.commands import tools
 from assistant.commands.common import Home, settings_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def up(host: Host = "127.0.0.1", port: Port = 7860, home: Home = None, model: Mo
     from assistant.processes import Supervisor
 
     settings = settings_of(home, model=model)
+    tools.check(settings)
     house = app.open_house(settings)
     house.close()
     (settings.home / "run").mkdir(exist_ok=True)

@@ -178,9 +178,16 @@ class Engines:
         """The answer to a text completion, whole. Raises as `stream`."""
         return await self._whole("/v1/completions", {**body, "stream": False}, adapter)
 
-    async def tokenize(self, messages: Iterable[Message], *, add_generation_prompt: bool = True) -> list[int]:
-        """The token ids of a dialogue in the model's own chat template."""
-        body = {"messages": list(map(dict, messages)), "add_generation_prompt": add_generation_prompt}
+    async def tokenize(
+        self,
+        messages: Iterable[Message],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> list[int]:
+        """The token ids of a dialogue in the model's own chat template, with the tools that are offered."""
+        body: Json = {"messages": list(map(dict, messages)), "add_generation_prompt": add_generation_prompt}
+        body |= {"tools": list(map(dict, tools))} if tools else {}
         found: list[int] = (await self._whole("/tokenize", body, None))["tokens"]
         return found
 

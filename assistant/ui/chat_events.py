@@ -106,7 +106,7 @@ class ChatEvents:
         reading = await to_thread.run_sync(self._read, page, account)
         rows, now, question = reading.rows, "", ""
         if running is not None and rows:
-            now, rows = transcript.running(rows[-1].turn, running.text), rows[:-1]
+            now, rows = transcript.running(rows[-1].turn, running.text, running.steps), rows[:-1]
         if reading.rows:
             drawn = transcript.transcript(rows, reading.opinions, running is not None)
         elif reading.conversation is not None:
@@ -197,7 +197,7 @@ class ChatEvents:
         with page.following():
             turn = await to_thread.run_sync(self._store.turn, running.turn_id, account.id)
             async for text in self._streams.follow(running, lambda: page.epoch == epoch):
-                yield {"now": transcript.running(turn, text)}
+                yield {"now": transcript.running(turn, text, running.steps)}
 
     async def settle(self, page: Page, request: gr.Request) -> Parts:
         """The answer that the page waited for has ended: show it as the store has it.

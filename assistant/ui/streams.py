@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from assistant.chat import Begun, Chat
 from assistant.errors import AssistantError
@@ -30,6 +31,8 @@ class Running:
         self.turn_id = turn_id
         self.error: str | None = None
         """Why it broke off, in one sentence."""
+        self.steps: Sequence[Mapping[str, Any]] = ()
+        """The calls of tools so far."""
         self._pieces: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
@@ -75,11 +78,12 @@ class Streams:
         await asyncio.wait({running._task})
 
     async def follow(self, running: Running, wanted: Callable[[], bool] = lambda: True) -> AsyncIterator[str]:
-        """The text so far, whenever there is more of it, until the answer has ended or is not `wanted`."""
-        shown = -1
+        """The text so far, whenever there is more of it or of the steps, until the answer has ended or is
+        not `wanted`."""
+        shown: tuple[int, Sequence[Mapping[str, Any]]] = (-1, ())
         while not running.done and wanted():
-            if len(running._pieces) != shown:
-                shown = len(running._pieces)
+            if (now := (len(running._pieces), running.steps)) != shown:
+                shown = now
                 yield running.text
             pause = max(SHORTEST_PAUSE, PAUSE_PER_STREAM * len(self._running))
             if running._task is not None:
@@ -91,6 +95,7 @@ class Streams:
             async with aclosing(self._chat.stream(begun)) as chunks:
                 async for chunk in chunks:
                     for choice in chunk.get("choices", ()):
+                        running.steps = choice.get("tool_steps") or running.steps
                         piece = (choice.get("delta") or {}).get("content")
                         if piece and choice.get("index", 0) == 0:
                             running._pieces.append(piece)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
-from assistant.ui import markdown
+from assistant.rounds import told
+from assistant.ui import markdown, tool_steps
 from assistant.ui.buttons import button, copier, drawn, icon, thumb
 from assistant.ui.tree import Shown
 from assistant.ui.words import sentence, when
@@ -33,12 +35,12 @@ def asked(question: str) -> str:
     )
 
 
-def running(turn: Turn, text: str) -> str:
-    """The turn that is being answered now, with what has been said so far."""
+def running(turn: Turn, text: str, steps: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The turn that is being answered now, with what has been said, and done by tools, so far."""
     said = markdown.render(text) if text else _WAITING
     return (
         f'<article class="turn running" aria-busy="true">{_question(turn.question)}'
-        f'<div class="answer"><div class="said">{said}</div>'
+        f'<div class="answer">{tool_steps.drawn(steps, busy=True)}<div class="said">{said}</div>'
         f'<div class="foot"><span class="meta">{_adapter(turn)} is answering</span></div></div></article>'
     )
 
@@ -65,7 +67,8 @@ def notice(html: str, offer: str = "") -> str:
 
 def _turn(row: Shown, opinion: Verdict | None, busy: bool) -> str:
     turn = row.turn
-    said = f'<div class="said">{markdown.render_settled(turn.answer)}</div>' if turn.answer else ""
+    said = tool_steps.drawn(told(turn.steps))
+    said += f'<div class="said">{markdown.render_settled(turn.answer)}</div>' if turn.answer else ""
     return (
         f'<article class="turn" data-turn="{escape(turn.id)}">'
         f'{_question(turn.question, _question_foot(row, busy))}<div class="answer">'

@@ -21,6 +21,7 @@ from assistant.chat import Chat
 from assistant.engine.client import Engines
 from assistant.metrics import Metrics
 from assistant.requests import LARGEST_BODY
+from assistant.tools import Toolbox
 from feedback.database import Database
 from feedback.records import Role
 from feedback.store import Store
@@ -69,7 +70,7 @@ class Site:
         return name
 
 
-def site(database: Database, home: Path, fake: FakeEngine) -> Site:
+def site(database: Database, home: Path, fake: FakeEngine, toolbox: Toolbox | None = None) -> Site:
     """The routes alone, without pages."""
     engines = Engines(fake.locate, poll_seconds=0.05)
     store, registry = Store(database), Registry(database, home / "adapters")
@@ -81,6 +82,7 @@ def site(database: Database, home: Path, fake: FakeEngine) -> Site:
         defaults={"temperature": 0.8},
         model="starter",
         max_tokens=64,
+        toolbox=toolbox,
     )
 
     @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy import select
 
 from assistant.api import _chain, run_as_json
 from assistant.requests import LARGEST_BODY
+from assistant.tools import Toolbox
 from feedback.database import Database, DatabaseUnavailable
 from feedback.schema import ratings
 from feedback.store import NewTurn
@@ -821,3 +823,35 @@ def test_strange_text_is_an_answer_or_a_4xx_on_both_databases(
             patch.setattr("training.registry.files.verify", lambda _: None)
             assert client.post(f"/v1/adapters/{name}/promote", json={"reason": strange}).is_success
         assert "�" in house.registry.history()[0].reason
+
+
+def test_the_official_client_reads_an_answer_with_the_houses_tools_like_any_other(
+    sqlite: Database, home: Path, fake: FakeEngine
+) -> None:
+    openai = pytest.importorskip("openai")
+    pytest.importorskip("langchain_core")
+
+    def order_status(order_id: str) -> str:
+        """Look up the status of an order."""
+        return f"{order_id} is shipped"
+
+    house = site(sqlite, home, fake, Toolbox([order_status], seconds=5))
+    with served(house.app) as address:
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key=house.key("ann"), max_retries=0)
+        ask = partial(client.chat.completions.create, model="apprentice", messages=HELLO)
+        call = ("order_status", '{"order_id": "7"}')
+        fake.calls = [[call], [], [call]]
+        whole = ask()
+        stream = list(ask(stream=True, stream_options={"include_usage": True}))
+    assert not whole.choices[0].message.tool_calls
+    assert whole.choices[0].model_extra["tool_steps"][0]["result"] == "7 is shipped"
+    assert whole.usage.completion_tokens == 2 * fake.words
+    choices = [chunk.choices[0] for chunk in stream if chunk.choices]
+    said = "".join(choice.delta.content or "" for choice in choices)
+    assert house.store.turn(stream[0].id).answer == said
+    assert not any(choice.delta.tool_calls for choice in choices)
+    assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["stop"]
+    told = [choice.model_extra["tool_steps"][0] for choice in choices if "tool_steps" in choice.model_extra]
+    assert [step["status"] for step in told] == ["running", "done"]
+    assert [chunk.usage for chunk in stream if chunk.usage] == [stream[-1].usage]
+    assert stream[-1].usage.completion_tokens == 2 * fake.words

@@ -237,3 +237,44 @@ def test_datasets_reads_every_format(store: Store, tmp_path: Path, monkeypatch: 
         assert found.num_rows == count
         assert columns <= set(found.column_names)
     assert found[0]["completion"] == [{"role": "assistant", "content": "In the post."}]
+
+
+def test_turns_with_tools_come_first_and_with_what_was_offered(store: Store) -> None:
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"}'}}
+    steps = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "found", "failed": False, "seconds": 0.1},
+    ]
+    plain = asked(store, "plain?")
+    new = NewTurn(
+        store.start_conversation("ann", "tools?").id,
+        None,
+        "ann",
+        "tools?",
+        [{"role": "user", "content": "tools?"}],
+        "base",
+        None,
+        {"tools": tools},
+    )
+    used = store.end(store.begin(new), Ending("complete", "There.", finish_reason="stop", steps=steps))
+    for turn in (plain, used):
+        store.judge(turn.id, "ann", "user", Verdict("up"))
+    for kind in ("sft", "unpaired"):
+        first, second = exported(store, kind)  # type: ignore[arg-type]
+        assert [message["role"] for message in first["completion"]] == ["assistant", "tool", "assistant"]
+        assert json.loads(first["tools"]) == tools
+        assert (second["completion"], second["tools"]) == ([{"role": "assistant", "content": "Hi."}], "[]")
+
+
+def test_raw_keeps_the_steps_and_older_files_have_none(store: Store, other_store: Store) -> None:
+    step = {"role": "tool", "tool_call_id": "c1", "content": "found"}
+    turn = asked(store, "a", Ending("complete", "x", steps=[step]))
+    [row] = exported(store, "raw")
+    assert import_raw(other_store, [json.dumps(row)]) == (1, [])
+    assert other_store.turn(turn.id).steps == [step]
+    details = json.loads(row["details"])
+    del details["steps"]
+    older = {**row, "turn_id": "turn-older", "details": json.dumps(details)}
+    assert import_raw(other_store, [json.dumps(older)]) == (1, [])
+    assert other_store.turn("turn-older").steps == []

@@ -82,6 +82,7 @@ def test_a_finished_answer_in_words_is_fit() -> None:
         ({"answer": ""}, "empty"),
         ({"answer": " \n…"}, "empty"),
         ({"tool_calls": [{"id": "1"}]}, "tool_calls"),
+        ({"steps": [{"role": "tool", "content": "x"}]}, "tool_calls"),
         ({"prompt": [{"role": "tool", "content": "x"}, {"role": "user", "content": "y"}]}, "tool_calls"),
         (
             {"prompt": [{"role": "assistant", "tool_calls": [{}]}, {"role": "user", "content": "y"}]},

@@ -30,9 +30,9 @@ def lines(file: Path) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
-        ("preference", {"prompt", "chosen", "rejected"}),
-        ("unpaired", {"prompt", "completion", "label"}),
-        ("sft", {"prompt", "completion"}),
+        ("preference", {"prompt", "chosen", "rejected", "tools"}),
+        ("unpaired", {"prompt", "completion", "tools", "label"}),
+        ("sft", {"prompt", "completion", "tools"}),
         ("raw", {"turn"}),
     ],
 )

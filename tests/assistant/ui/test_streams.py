@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 
 from assistant.chat import Ask, Begun
@@ -102,3 +105,24 @@ async def test_a_bug_does_not_reach_the_page(
 async def test_only_those_that_are_written_are_found(streams: Streams) -> None:
     assert streams.get(None) is None
     assert streams.get("turn-1") is None
+
+
+async def test_followers_see_the_steps_of_tools(
+    house: House, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = house.engines.go
+    steps = [{"id": "c1", "name": "look", "arguments": "{}", "status": "running"}]
+
+    async def stream(begun: Begun) -> AsyncIterator[dict[str, Any]]:
+        yield {"choices": [{"index": 0, "delta": {}, "tool_steps": steps}]}
+        await go.wait()
+        yield {"choices": [{"index": 0, "delta": {"content": "Found."}}]}
+
+    monkeypatch.setattr(house.chat, "stream", stream)
+    running = streams.start(await begun(house))
+    async for text in streams.follow(running):
+        if running.steps:
+            assert (text, running.steps) == ("", steps)
+            go.set()
+    assert running.text == "Found."
+    assert running.steps == steps

@@ -113,3 +113,18 @@ def test_problems_are_sentences() -> None:
     problem = EngineUnavailable("no engine is ready")
     assert "No engine is ready. Your question is back in the box below." in transcript.unsent("q", problem)
     assert "No engine is ready." in transcript.unasked(problem)
+
+
+def test_calls_of_tools_stand_above_the_answer_and_closed() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look<", "arguments": "{}"}}
+    steps = (
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "found", "failed": False, "seconds": 0.1},
+    )
+    html = drawn(turn("t1", answer="It is there.", steps=steps))
+    assert html.index("look&lt;") < html.index("It is there.")
+    assert "<details open" not in html
+    now = [
+        {"id": "c1", "name": "look", "arguments": "{}", "status": "running", "result": None, "seconds": None}
+    ]
+    assert "Using <code>look</code>" in transcript.running(turn("t1"), "", now)
