@@ -16,10 +16,12 @@ Row = dict[str, Any]
 
 
 def is_readable(turn: Turn) -> bool:
-    """Whether a trainer can read the turn: a finished answer, in words or in calls, to messages in words."""
+    """Whether a trainer may read the turn: a finished answer, in words or in calls, to messages in words,
+    that stands on nothing but what everybody may see."""
     whole = turn.status == "complete" and turn.finish_reason != "length"
     said = bool(turn.answer.strip() or turn.tool_calls)
-    return whole and said and all(map(_is_plain, (*turn.prompt, *turn.steps, *_final(turn))))
+    plain = all(map(_is_plain, (*turn.prompt, *turn.steps, *_final(turn))))
+    return whole and said and plain and not turn.restricted
 
 
 def uses_tools(turn: Turn) -> bool:

@@ -71,6 +71,8 @@ _DETAILS = (
     "tool_calls",
     "passages",
     "steps",
+    "searched",
+    "restricted",
     "asked",
 )
 
@@ -201,7 +203,9 @@ def _raw_row(history: History) -> dict[str, Any]:
         "up": list(live.values()).count("up"),
         "down": list(live.values()).count("down"),
         "prompt": json.dumps([dict(message) for message in turn.prompt]),
-        "details": json.dumps({name: _plain(getattr(turn, name)) for name in _DETAILS}),
+        "details": json.dumps(
+            {"grounded": history.grounded, **{name: _plain(getattr(turn, name)) for name in _DETAILS}}
+        ),
         "ratings": json.dumps([_opinion(row) for row in history.ratings]),
         "corrections": json.dumps([_opinion(row) for row in history.corrections]),
         "choices": json.dumps([_opinion(row) for row in history.choices]),
@@ -253,6 +257,8 @@ def _history(line: str) -> History:
         passages=_objects(details, "passages"),
         # Exports of before there were tools have none.
         steps=_objects({"steps": [], **details}, "steps"),
+        searched=_text(details, "searched", None) if details.get("searched") else None,
+        restricted=details.get("restricted") is True,
         # Exports of before there were such answers do not say it.
         asked=details.get("asked") is True,
     )
@@ -260,6 +266,7 @@ def _history(line: str) -> History:
         turn=turn,
         title=row["title"],
         opening=row["opening"],
+        grounded=details.get("grounded") is not False,
         ratings=tuple(_rating(said, turn_id) for said in row["ratings"]),
         corrections=tuple(_correction(said, turn_id) for said in row["corrections"]),
         choices=tuple(_choice(said, turn_id) for said in row["choices"]),
