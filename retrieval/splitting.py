@@ -11,7 +11,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from functools import lru_cache
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from retrieval.records import Passage, Section
@@ -24,6 +25,9 @@ CHARACTERS_A_TOKEN = 3
 """What is taken for a token where the served model's tokenizer is not at hand; few models need more."""
 _LONGEST_TOKEN = 20
 _SEPARATORS = [r"\n\s*\n", r"\n", r"(?<=[.!?…。！？])\s+", r"(?<=[;:,，、])\s+", r"\s+"]
+_PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
+_AROUND = 6
+"""Paragraphs on either side."""
 _ROW = re.compile(r"\s*\|.*\|\s*")
 _RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?\s*)?")
 
@@ -36,8 +40,8 @@ def split(sections: Sequence[Section], length: Length, most: int) -> list[Sectio
     cutter = _Cutter(length, most)
     found: list[Section] = []
     for (title, page), group in groupby(sections, lambda one: (one.title, one.page)):
-        pieces = (piece for one in group for piece in cutter.pieces(one.text))
-        found += [Section(title, text, page) for text in cutter.joined(pieces)]
+        text = "\n\n".join(one.text.strip("\n").rstrip() for one in group)
+        found += [Section(title, one, page) for one in cutter.all(text)]
     return found
 
 
@@ -108,7 +112,10 @@ class _Cutter:
 
         self._most = most
         # A text so long is too long whatever its tokens are, and counting those of a book would take memory
-        self._length: Length = lambda text: len(text) if len(text) > most * _LONGEST_TOKEN else length(text)
+        # The splitter asks for each length several times
+        self._length = lru_cache(1024)(
+            lambda text: len(text) if len(text) > most * _LONGEST_TOKEN else length(text)
+        )
         self._splitter = RecursiveCharacterTextSplitter(
             _SEPARATORS,
             keep_separator="end",
@@ -118,26 +125,34 @@ class _Cutter:
             length_function=self._length,
         )
 
-    def pieces(self, text: str) -> Iterator[str]:
-        """A text in pieces that fit; a table as a whole where it fits, else by its rows."""
-        text = text.strip("\n").rstrip()
-        if self._fits(text):
+    def fits(self, text: str) -> bool:
+        """Whether a text may be a passage."""
+        return self._length(text) <= self._most
+
+    def all(self, text: str) -> Iterator[str]:
+        """A text in pieces that fit and have words."""
+        if not self.fits(text):
+            for run in _runs(text):
+                yield from self._joined(self._pieces(run))
+        elif _has_words(text):
             yield text
-            return
-        for part, is_table in _parts(text):
-            if self._fits(part):
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """A table as a whole where it fits, else by its rows; all else by its separators."""
+        for part, is_table in [(text, False)] if self.fits(text) else _parts(text):
+            if self.fits(part):
                 yield part
             else:
                 yield from self._rows(part) if is_table else self._cut(part)
 
-    def joined(self, pieces: Iterable[str]) -> Iterator[str]:
+    def _joined(self, pieces: Iterable[str]) -> Iterator[str]:
         """Neighbours together, as many as fit."""
         held = ""
         for piece in pieces:
-            if not any(letter.isalnum() for letter in piece):
+            if not _has_words(piece):
                 continue
             together = f"{held}\n\n{piece}" if held else piece
-            if self._fits(together):
+            if self.fits(together):
                 held = together
                 continue
             if held:
@@ -146,9 +161,6 @@ class _Cutter:
         if held:
             yield held
 
-    def _fits(self, text: str) -> bool:
-        return self._length(text) <= self._most
-
     def _cut(self, text: str) -> Iterator[str]:
         for piece in self._splitter.split_text(text):
             yield from self._halves(piece)
@@ -156,7 +168,7 @@ class _Cutter:
     def _halves(self, text: str) -> Iterator[str]:
         """What no separator made short enough: a word as long as a page, or words whose tokens are more
         together than apart."""
-        if self._fits(text) or len(text) == 1:
+        if self.fits(text) or len(text) == 1:
             yield text
             return
         middle = len(text) // 2
@@ -174,16 +186,38 @@ class _Cutter:
             return
         held = opening
         for row in rows:
-            if self._fits(f"{held}\n{row}"):
+            if self.fits(f"{held}\n{row}"):
                 held = f"{held}\n{row}"
                 continue
             yield held
             held = f"{opening}\n{row}"
-            if not self._fits(held):
+            if not self.fits(held):
                 yield from self._cut(row)
                 held = opening
         if held != opening:
             yield held
+
+
+def _has_words(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
+
+
+def _runs(text: str) -> list[str]:
+    """A long text in runs of paragraphs that no passage reaches across.
+
+    A run begins at a paragraph whose hash is the least of all around it. So where the cuts in one stand does
+    not hang on what stands far before it, and a change there moves none of them.
+    """
+    paragraphs = _PARAGRAPHS.split(text)
+    marks = [hashlib.sha256(one.encode("utf-8", "surrogatepass")).digest() for one in paragraphs]
+    starts = [
+        place
+        for place in range(_AROUND, len(marks) - _AROUND)
+        if marks[place] < min(marks[place - _AROUND : place])
+        and marks[place] <= min(marks[place + 1 : place + 1 + _AROUND])
+    ]
+    bounds = [0, *starts, len(paragraphs)]
+    return ["\n\n".join(paragraphs[start:end]) for start, end in pairwise(bounds)]
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
