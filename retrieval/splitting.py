@@ -1,6 +1,6 @@
 """Sections to passages: none longer than so many tokens of the served model, each with its title and page.
 
-Cuts stand between paragraphs where they can, else between lines, sentences, words. Nothing overlaps: the
+Cuts stand between paragraphs where they can, else between sentences, lines, words. Nothing overlaps: the
 title path says with each passage what it is about, and a change in a text stays in the passages it is in.
 An id hangs on what a passage says, so the same text has the same ids each time.
 """
@@ -24,12 +24,12 @@ SMALLEST = 8
 CHARACTERS_A_TOKEN = 3
 """What is taken for a token where the served model's tokenizer is not at hand; few models need more."""
 _LONGEST_TOKEN = 20
-_SEPARATORS = [r"\n\s*\n", r"\n", r"(?<=[.!?…。！？])\s+", r"(?<=[;:,，、])\s+", r"\s+"]
+# Sentences before lines, since lines are often broken where the page ended
+_SENTENCE = r"(?<=[.!?…])\s+(?=[\"'“„«(*]*[^\W_a-zß-öø-ÿ])|(?<=[。！？])"
+_SEPARATORS = [r"\n\s*\n", _SENTENCE, r"\n", r"(?<=[;:,，、])\s+", r"\s+"]
 _PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
 _AROUND = 6
 """Paragraphs on either side."""
-_ROW = re.compile(r"\s*\|.*\|\s*")
-_RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?\s*)?")
 
 
 def split(sections: Sequence[Section], length: Length, most: int) -> list[Section]:
@@ -122,6 +122,7 @@ class _Cutter:
             is_separator_regex=True,
             chunk_size=most,
             chunk_overlap=0,
+            strip_whitespace=False,
             length_function=self._length,
         )
 
@@ -163,7 +164,7 @@ class _Cutter:
 
     def _cut(self, text: str) -> Iterator[str]:
         for piece in self._splitter.split_text(text):
-            yield from self._halves(piece)
+            yield from self._halves(piece.strip("\n").rstrip())
 
     def _halves(self, text: str) -> Iterator[str]:
         """What no separator made short enough: a word as long as a page, or words whose tokens are more
@@ -225,15 +226,19 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
     lines = text.split("\n")
     start = number = 0
     while number < len(lines):
-        is_head = "|" in lines[number] and number + 1 < len(lines) and _RULE.fullmatch(lines[number + 1])
-        if not is_head:
+        if not ("|" in lines[number] and number + 1 < len(lines) and _is_rule(lines[number + 1])):
             number += 1
             continue
         if number > start:
             yield "\n".join(lines[start:number]).strip("\n"), False
         start, number = number, number + 2
-        while number < len(lines) and _ROW.fullmatch(lines[number]):
+        while number < len(lines) and "|" in lines[number]:
             number += 1
         yield "\n".join(lines[start:number]), True
         start = number
     yield "\n".join(lines[start:]).strip("\n"), False
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line is the one below a table's head."""
+    return "|" in line and "-" in line and not line.strip("|-: \t")
