@@ -1,7 +1,7 @@
 """Markdown to sections: one for each heading that has text, titled by the path of headings above it.
 
 The text between two headings stays as it was written, lists, tables and code included. What is no text goes:
-front matter, comments, embedded images, HTML around blocks. HTML and DOCX are arranged here too.
+front matter, comments, pictures but for their words, HTML around blocks. HTML and DOCX are arranged here too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)",
 _TITLE = re.compile(r"^title\s*[:=]\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 _KEYED = re.compile(r"^[\w\"'.-]+\s*[:=]", re.MULTILINE)
 _ANCHOR = re.compile(r"\s*\{#[^{}]*\}\s*$")
-_EMBEDDED = re.compile(r"!\[([^\]\n]*)\]\(\s*data:[^)\n]*\)")
+_PICTURE = re.compile(r"!\[([^\[\]\n]*)\]\([ \t]*[^()\s]*(?:[ \t]+\"[^\"\n]*\")?[ \t]*\)")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
@@ -44,7 +44,7 @@ class Block:
 def sections(text: str, fallback: str) -> list[Section]:
     """The sections of a Markdown text. `fallback` is its title where it names none itself."""
     declared, text = _without_front_matter(text)
-    return arranged(_blocks(_EMBEDDED.sub(r"\1", text)), fallback, declared)
+    return arranged(_blocks(_PICTURE.sub(r"\1", text)), fallback, declared)
 
 
 def arranged(blocks: Sequence[Block], fallback: str, declared: str = "") -> list[Section]:

@@ -141,4 +141,4 @@ def _markdown(part: Tag) -> str:
         table_infer_header=True,
     )
     text = str(converter.convert_soup(part))
-    return _BLANK.sub("\n\n", re.sub(r"[ \t\\]+\n", "\n", text)).strip("\n").rstrip()
+    return _BLANK.sub("\n\n", re.sub(r"(?<![ \t\\])[ \t\\]+\n", "\n", text)).strip("\n").rstrip()

@@ -25,7 +25,7 @@ NO_PAGES = "it has no pages"
 SCANNED = "it holds no text, only pictures; a scan needs text recognition first"
 CODELESS = "its letters can't be told: its fonts do not say which they are"
 
-_HYPHEN = re.compile(r"(\w+)-\n([a-zß-öø-ÿ]\w*)[ \t]*")
+_HYPHEN = re.compile(r"\b(\w+)-\n([a-zß-öø-ÿ]\w*)[ \t]*")
 _NO_TITLE = re.compile(r"^(microsoft word|untitled|document\d*$|.*\.\w{1,5}$)", re.IGNORECASE)
 _EDGE = 2
 """Lines at the top and at the bottom of a page that may be the same on all."""
@@ -65,7 +65,7 @@ def sections(content: bytes, fallback: str) -> list[Section]:
     strange = sum(1 for letter in text if letter == "�" or "\ue000" <= letter <= "\uf8ff")
     if strange > len(text) / 10:
         raise Unreadable(CODELESS)
-    whole = set(re.findall(r"\w+-\w+", text))
+    whole = set(re.findall(r"\b\w+-\w+", text))
     pages = [_HYPHEN.sub(lambda match: _put_together(match, whole), page) for page in pages]
     return list(_sections(pages, _outline(reader), _title(reader) or fallback))
 

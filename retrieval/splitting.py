@@ -1,6 +1,6 @@
 """Sections to passages: none longer than so many tokens of the served model, each with its title and page.
 
-Cuts stand between paragraphs where they can, else between lines, sentences, words. Nothing overlaps: the
+Cuts stand between paragraphs where they can, else between sentences, lines, words. Nothing overlaps: the
 title path says with each passage what it is about, and a change in a text stays in the passages it is in.
 An id hangs on what a passage says, so the same text has the same ids each time.
 """
@@ -11,7 +11,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from functools import lru_cache
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from retrieval.records import Passage, Section
@@ -23,9 +24,12 @@ SMALLEST = 8
 CHARACTERS_A_TOKEN = 3
 """What is taken for a token where the served model's tokenizer is not at hand; few models need more."""
 _LONGEST_TOKEN = 20
-_SEPARATORS = [r"\n\s*\n", r"\n", r"(?<=[.!?…。！？])\s+", r"(?<=[;:,，、])\s+", r"\s+"]
-_ROW = re.compile(r"\s*\|.*\|\s*")
-_RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?\s*)?")
+# Sentences before lines, since lines are often broken where the page ended
+_SENTENCE = r"(?<=[.!?…])\s+(?=[\"'“„«(*]*[^\W_a-zß-öø-ÿ])|(?<=[。！？])"
+_SEPARATORS = [r"\n\s*\n", _SENTENCE, r"\n", r"(?<=[;:,，、])\s+", r"\s+"]
+_PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")
+_AROUND = 6
+"""Paragraphs on either side."""
 
 
 def split(sections: Sequence[Section], length: Length, most: int) -> list[Section]:
@@ -36,8 +40,8 @@ def split(sections: Sequence[Section], length: Length, most: int) -> list[Sectio
     cutter = _Cutter(length, most)
     found: list[Section] = []
     for (title, page), group in groupby(sections, lambda one: (one.title, one.page)):
-        pieces = (piece for one in group for piece in cutter.pieces(one.text))
-        found += [Section(title, text, page) for text in cutter.joined(pieces)]
+        text = "\n\n".join(one.text.strip("\n").rstrip() for one in group)
+        found += [Section(title, one, page) for one in cutter.all(text)]
     return found
 
 
@@ -108,36 +112,48 @@ class _Cutter:
 
         self._most = most
         # A text so long is too long whatever its tokens are, and counting those of a book would take memory
-        self._length: Length = lambda text: len(text) if len(text) > most * _LONGEST_TOKEN else length(text)
+        # The splitter asks for each length several times
+        self._length = lru_cache(1024)(
+            lambda text: len(text) if len(text) > most * _LONGEST_TOKEN else length(text)
+        )
         self._splitter = RecursiveCharacterTextSplitter(
             _SEPARATORS,
             keep_separator="end",
             is_separator_regex=True,
             chunk_size=most,
             chunk_overlap=0,
+            strip_whitespace=False,
             length_function=self._length,
         )
 
-    def pieces(self, text: str) -> Iterator[str]:
-        """A text in pieces that fit; a table as a whole where it fits, else by its rows."""
-        text = text.strip("\n").rstrip()
-        if self._fits(text):
+    def fits(self, text: str) -> bool:
+        """Whether a text may be a passage."""
+        return self._length(text) <= self._most
+
+    def all(self, text: str) -> Iterator[str]:
+        """A text in pieces that fit and have words."""
+        if not self.fits(text):
+            for run in _runs(text):
+                yield from self._joined(self._pieces(run))
+        elif _has_words(text):
             yield text
-            return
-        for part, is_table in _parts(text):
-            if self._fits(part):
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """A table as a whole where it fits, else by its rows; all else by its separators."""
+        for part, is_table in [(text, False)] if self.fits(text) else _parts(text):
+            if self.fits(part):
                 yield part
             else:
                 yield from self._rows(part) if is_table else self._cut(part)
 
-    def joined(self, pieces: Iterable[str]) -> Iterator[str]:
+    def _joined(self, pieces: Iterable[str]) -> Iterator[str]:
         """Neighbours together, as many as fit."""
         held = ""
         for piece in pieces:
-            if not any(letter.isalnum() for letter in piece):
+            if not _has_words(piece):
                 continue
             together = f"{held}\n\n{piece}" if held else piece
-            if self._fits(together):
+            if self.fits(together):
                 held = together
                 continue
             if held:
@@ -146,17 +162,14 @@ class _Cutter:
         if held:
             yield held
 
-    def _fits(self, text: str) -> bool:
-        return self._length(text) <= self._most
-
     def _cut(self, text: str) -> Iterator[str]:
         for piece in self._splitter.split_text(text):
-            yield from self._halves(piece)
+            yield from self._halves(piece.strip("\n").rstrip())
 
     def _halves(self, text: str) -> Iterator[str]:
         """What no separator made short enough: a word as long as a page, or words whose tokens are more
         together than apart."""
-        if self._fits(text) or len(text) == 1:
+        if self.fits(text) or len(text) == 1:
             yield text
             return
         middle = len(text) // 2
@@ -174,16 +187,38 @@ class _Cutter:
             return
         held = opening
         for row in rows:
-            if self._fits(f"{held}\n{row}"):
+            if self.fits(f"{held}\n{row}"):
                 held = f"{held}\n{row}"
                 continue
             yield held
             held = f"{opening}\n{row}"
-            if not self._fits(held):
+            if not self.fits(held):
                 yield from self._cut(row)
                 held = opening
         if held != opening:
             yield held
+
+
+def _has_words(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
+
+
+def _runs(text: str) -> list[str]:
+    """A long text in runs of paragraphs that no passage reaches across.
+
+    A run begins at a paragraph whose hash is the least of all around it. So where the cuts in one stand does
+    not hang on what stands far before it, and a change there moves none of them.
+    """
+    paragraphs = _PARAGRAPHS.split(text)
+    marks = [hashlib.sha256(one.encode("utf-8", "surrogatepass")).digest() for one in paragraphs]
+    starts = [
+        place
+        for place in range(_AROUND, len(marks) - _AROUND)
+        if marks[place] < min(marks[place - _AROUND : place])
+        and marks[place] <= min(marks[place + 1 : place + 1 + _AROUND])
+    ]
+    bounds = [0, *starts, len(paragraphs)]
+    return ["\n\n".join(paragraphs[start:end]) for start, end in pairwise(bounds)]
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -191,15 +226,19 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
     lines = text.split("\n")
     start = number = 0
     while number < len(lines):
-        is_head = "|" in lines[number] and number + 1 < len(lines) and _RULE.fullmatch(lines[number + 1])
-        if not is_head:
+        if not ("|" in lines[number] and number + 1 < len(lines) and _is_rule(lines[number + 1])):
             number += 1
             continue
         if number > start:
             yield "\n".join(lines[start:number]).strip("\n"), False
         start, number = number, number + 2
-        while number < len(lines) and _ROW.fullmatch(lines[number]):
+        while number < len(lines) and "|" in lines[number]:
             number += 1
         yield "\n".join(lines[start:number]), True
         start = number
     yield "\n".join(lines[start:]).strip("\n"), False
+
+
+def _is_rule(line: str) -> bool:
+    """Whether a line is the one below a table's head."""
+    return "|" in line and "-" in line and not line.strip("|-: \t")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval import decoding
@@ -86,6 +86,7 @@ def test_what_nobody_sees_goes() -> None:
     assert decode(f"\ufeffre\xadturn\u200bs{hidden}\r\nu\u0308ber\u202e\x07\n".encode()) == "returns\nüber\n"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_clean_text_can_be_stored_and_stays_clean(text: str) -> None:
     once = decoding.clean(text)

@@ -14,7 +14,7 @@ from retrieval.splitting import SMALLEST, counter, estimate, passages, split
 from training import starter
 from training.starter import library
 
-WORD = re.compile(r"\w+")
+WORD = re.compile(r"[^\W_]+")
 
 
 def words(text: str) -> int:
@@ -39,6 +39,25 @@ def test_cuts_stand_between_paragraphs_lines_and_sentences() -> None:
     ]
 
 
+def test_lines_go_on_and_other_scripts_end_their_sentences_too() -> None:
+    wrapped = (
+        "Returns are free for the first 45 days after\nthe delivery. Then they cost 4 euros, e.g. by\npost."
+    )
+    assert texts(split([Section("t", wrapped)], words, 12)) == [
+        "Returns are free for the first 45 days after\nthe delivery.",
+        "Then they cost 4 euros, e.g. by\npost.",
+    ]
+    assert texts(split([Section("t", "返品は四十五日以内。送料は四ユーロ。")], len, 12)) == [
+        "返品は四十五日以内。",
+        "送料は四ユーロ。",
+    ]
+    code = "if x:\n    wait ...\n    call the next one\n    and say goodbye"
+    assert texts(split([Section("t", code)], words, 8)) == [
+        "if x:\n    wait ...\n    call the next one",
+        "    and say goodbye",
+    ]
+
+
 def test_neighbours_of_one_title_and_page_are_joined_where_they_fit() -> None:
     sections = [Section("a", "one two"), Section("a", "three"), Section("b", "four"), Section("b", "five", 2)]
     assert split(sections, words, 8) == [
@@ -56,7 +75,8 @@ def test_a_long_table_keeps_its_head_with_each_part() -> None:
     assert found == [
         "Costs are:\n\n" + head + "\n".join(rows[:2]),
         head + "\n".join(rows[2:4]),
-        head + "\n".join(rows[4:]) + "\n\nAll in euros.",
+        head + "\n".join(rows[4:]),
+        "All in euros.",
     ]
 
 
