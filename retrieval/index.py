@@ -120,8 +120,8 @@ class Index:
         found: dict[str, Passage] = {}
         with self.database.read() as connection:
             for part in chunks(ids):
-                for row in connection.execute(select(passages).where(passages.c.id.in_(part))).mappings():
-                    found[row["id"]] = _passage(row)
+                rows = connection.execute(select(passages).where(passages.c.id.in_(part))).mappings()
+                found |= {one.id: one for one in map(_passage, rows)}
         return found
 
     def all(self, at_once: int = 1_000) -> Iterator[list[Passage]]:

@@ -36,7 +36,8 @@ _SETTLE = 0.5
 _LOOK_SECONDS = 5.0
 """How soon changes by other processes are noticed, where there are any."""
 _SHARE = 0.1
-"""How much of the time building may take, where changes never end."""
+"""How much of the time building may take, where changes never end; but never a longer pause than this."""
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Lexical:
         self._thread.join()
 
     def _keep(self) -> None:
+        # Loading the library takes seconds, which are not the time of a build
+        tokens([])
         while not self._ended.is_set():
             if (
                 not self._due.wait(_LOOK_SECONDS if self._index.shared else None)
@@ -145,7 +148,7 @@ class Lexical:
             with self._fresh:
                 self._built = asked
                 self._fresh.notify_all()
-            self._ended.wait((time.monotonic() - started) * (1 / _SHARE - 1))
+            self._ended.wait(min(_LONGEST_PAUSE, (time.monotonic() - started) * (1 / _SHARE - 1)))
 
     def _build(self) -> Words | None:
         if self._index.count() <= SMALL:
