@@ -33,8 +33,11 @@ SMALL = 2_000
 """Up to so many passages are built by a thread here, in some tenths of a second."""
 _SETTLE = 0.5
 """Seconds that changes may come in one after the other before they are built."""
+_LOOK_SECONDS = 5.0
+"""How soon changes by other processes are noticed, where there are any."""
 _SHARE = 0.1
-"""How much of the time building may take, where changes never end."""
+"""How much of the time building may take, where changes never end; but never a longer pause than this."""
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Lexical:
         self._fresh = threading.Condition()
         self._asked, self._built = 1, 0
         self._words: Words | None = None
+        self._seen = (0, 0.0)
         self._due.set()
         index.on_change(self.changed)
         self._thread = threading.Thread(target=self._keep, name="words", daemon=True)
@@ -120,8 +124,14 @@ class Lexical:
         self._thread.join()
 
     def _keep(self) -> None:
+        # Loading the library takes seconds, which are not the time of a build
+        tokens([])
         while not self._ended.is_set():
-            self._due.wait()
+            if (
+                not self._due.wait(_LOOK_SECONDS if self._index.shared else None)
+                and self._seen == self._index.state()
+            ):
+                continue
             # The first build is waited for; later ones gather what comes in one after the other
             if self._words is not None and self._ended.wait(_SETTLE):
                 return
@@ -130,6 +140,7 @@ class Lexical:
                 asked = self._asked
             started = time.monotonic()
             try:
+                self._seen = self._index.state()
                 self._words = self._build() or self._words
             except Exception:
                 # The next change, or the next start, tries again
@@ -137,7 +148,7 @@ class Lexical:
             with self._fresh:
                 self._built = asked
                 self._fresh.notify_all()
-            self._ended.wait((time.monotonic() - started) * (1 / _SHARE - 1))
+            self._ended.wait(min(_LONGEST_PAUSE, (time.monotonic() - started) * (1 / _SHARE - 1)))
 
     def _build(self) -> Words | None:
         if self._index.count() <= SMALL:
@@ -179,6 +190,8 @@ def tokens(texts: Sequence[str]) -> list[list[str]]:
     import bm25s
     import Stemmer
 
+    # It tells of every build, whatever level we log at
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     # A stemmer is for one thread alone, and made in microseconds
     found: list[list[str]] = bm25s.tokenize(
         list(texts), stopwords="en", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from retrieval.embeddings import Embedder
 from retrieval.index import Index
 from retrieval.lexical import Lexical
-from retrieval.records import Hit, Kind, Unavailable
+from retrieval.records import Hit, Kind, Passage, Unavailable
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -62,12 +62,7 @@ class Search:
         vector = self._embedder.question(question)
         cosines = dict(self._index.dense(vector, audiences, kinds, leg))
         fused = fuse([list(cosines), self.words.find(question, audiences, kinds, leg)])
-        rows = self._index.passages(fused)
-        seen = [
-            rows[key]
-            for key in sorted(fused, key=lambda key: (-fused[key], key))
-            if key in rows and rows[key].audience in audiences and rows[key].kind in kinds
-        ][:pool]
+        seen = self._readable(sorted(fused, key=lambda key: (-fused[key], key)), audiences, kinds, pool)
         cosines |= self._index.cosines(vector, [one for one in seen if one.id not in cosines])
         lowest = self._floor if floor is None else floor
         hits = [Hit(one, cosines[one.id], fused[one.id]) for one in seen if cosines[one.id] >= lowest]
@@ -76,6 +71,20 @@ class Search:
             order = sorted(range(len(hits)), key=lambda number: -float(marks[number]))
             hits = [hits[number] for number in order]
         return hits[:most]
+
+    def _readable(
+        self, keys: Sequence[str], audiences: Collection[str], kinds: Collection[Kind], most: int
+    ) -> list[Passage]:
+        """The first of these that still are rows, and are for these audiences."""
+        seen: list[Passage] = []
+        for start in range(0, len(keys), most):
+            part = keys[start : start + most]
+            rows = self._index.passages(part)
+            there = [rows[key] for key in part if key in rows]
+            seen += [one for one in there if one.audience in audiences and one.kind in kinds]
+            if len(seen) >= most:
+                break
+        return seen[:most]
 
     def retriever(self, audiences: Collection[str], most: int = 4) -> BaseRetriever:
         """The same as a retriever of langchain: documents with their metadata."""
