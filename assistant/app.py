@@ -23,6 +23,7 @@ from assistant.accounts import Accounts
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
@@ -106,6 +107,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
         ask_share=settings.chat.ask_share,
+        grounds=Grounds(library, engines, settings.documents.tokens) if library.enabled else None,
     )
 
     @asynccontextmanager
