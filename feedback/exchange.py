@@ -258,7 +258,8 @@ def _history(line: str) -> History:
         # Exports of before there were tools have none.
         steps=_objects({"steps": [], **details}, "steps"),
         searched=_text(details, "searched", None) if details.get("searched") else None,
-        restricted=details.get("restricted") is True,
+        restricted=details.get("restricted") is True
+        or any(passage.get("audience") for passage in _objects(details, "passages")),
         # Exports of before there were such answers do not say it.
         asked=details.get("asked") is True,
     )

@@ -224,9 +224,9 @@ def _bare(message: Message) -> Message:
         _, end, said = content.partition(PASSAGES[1])
         return {**message, "content": said} if end else message
     # Beside pictures and other parts the passages are a part of their own.
-    if isinstance(content, list) and content and isinstance(content[0], Mapping):
-        if str(content[0].get("text", "")).startswith(PASSAGES[0]):
-            return {**message, "content": content[1:]}
+    first = content[0] if isinstance(content, list) and content else None
+    if isinstance(first, Mapping) and str(first.get("text", "")).startswith(PASSAGES[0]):
+        return {**message, "content": list(content or ())[1:]}
     return message
 
 

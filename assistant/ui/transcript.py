@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from assistant.rounds import told
-from assistant.ui import markdown, tool_steps
+from assistant.ui import markdown, sources, tool_steps
 from assistant.ui.buttons import button, copier, drawn, icon, thumb
 from assistant.ui.tree import Shown
 from assistant.ui.words import sentence, when
@@ -68,11 +68,13 @@ def notice(html: str, offer: str = "") -> str:
 def _turn(row: Shown, opinion: Verdict | None, busy: bool) -> str:
     turn = row.turn
     said = tool_steps.drawn(told(turn.steps))
-    said += f'<div class="said">{markdown.render_settled(turn.answer)}</div>' if turn.answer else ""
+    if turn.answer:
+        said += f'<div class="said">{markdown.render_settled(turn.answer, sources.places(turn))}</div>'
     return (
         f'<article class="turn" data-turn="{escape(turn.id)}">'
         f'{_question(turn.question, _question_foot(row, busy))}<div class="answer">'
-        f"{said}{_how_it_ended(turn, busy)}{_answer_foot(row, opinion, busy)}</div></article>"
+        f"{said}{_how_it_ended(turn, busy)}{sources.listed(turn)}{_answer_foot(row, opinion, busy)}"
+        "</div></article>"
     )
 
 

@@ -47,7 +47,8 @@ def a_busy_store(store: Store) -> Store:
         'Where is\u2028my "order"?\n👍 \\u0000',
         Ending("complete", "On its way.", "lora-1", first.created_at, 5, 4, "stop"),
         conversation=first.conversation_id,
-        passages=({"id": "p", "score": 0.5},),
+        passages=({"id": "p", "score": 0.5, "audience": ""},),
+        searched="Where?",
         asked=True,
     )
     after = asked(store, "And now?", conversation=first.conversation_id, parent=again.id)
@@ -126,6 +127,29 @@ def test_raw_comes_back_as_it_was(store: Store, other_store: Store, tmp_path: Pa
     assert other_store.counts() == store.counts()
     assert [item.turn for item in other_store.judged()] == [item.turn for item in store.judged()]
     assert [item.opening for item in other_store.judged()] == [item.opening for item in store.judged()]
+
+
+def test_raw_brings_documents_along(store: Store, other_store: Store) -> None:
+    closed = {"id": "p", "score": 0.5, "audience": "staff"}
+    first = asked(store, "What margin?", passages=(closed,), searched="What margin?")
+    asked(store, "And now?", conversation=first.conversation_id, parent=first.id)
+    store.ground(first.conversation_id, "ann", False)
+    said = exported(store, "raw")
+    import_raw(other_store, map(json.dumps, said))
+    on, after = (other_store.turn(row["turn_id"]) for row in said)
+    assert (on.passages, on.searched, on.restricted) == ([closed], "What margin?", True)
+    # What was told of a restricted passage stands in the prompt of the turn after it.
+    assert (after.searched, after.restricted) == (None, True)
+    assert not other_store.conversation(on.conversation_id, "ann").grounded
+
+
+def test_what_stands_on_a_restricted_passage_is_left_out_of_the_training_formats(store: Store) -> None:
+    open_to_all = asked(store, "How long?", passages=({"id": "p", "audience": ""},))
+    closed = asked(store, "What margin?", passages=({"id": "q", "audience": "staff"},))
+    for turn in (open_to_all, closed):
+        store.judge(turn.id, "ann", "user", Verdict("up"))
+    for kind in ("unpaired", "sft"):
+        assert [row["prompt"][0]["content"] for row in exported(store, kind)] == ["How long?"]
 
 
 def test_importing_twice_stores_once(store: Store, other_store: Store) -> None:

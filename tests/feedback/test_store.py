@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from feedback import schema
 from feedback.database import Database
 from feedback.records import (
+    PASSAGES,
     Choice,
     Correction,
     History,
@@ -297,6 +298,41 @@ def test_staff_choose_between_the_answers_of_others(store: Store) -> None:
 
 
 # -- from elsewhere ----------------------------------------------------------------------------------
+
+
+def test_documents_are_switched_off_by_the_conversation(store: Store) -> None:
+    own = store.start_conversation("ann", "Hi")
+    assert own.grounded
+    assert not store.start_conversation("ann", "Ho", grounded=False).grounded
+    store.ground(own.id, "ann", False)
+    assert not store.conversation(own.id, "ann").grounded
+    with pytest.raises(NotFound):
+        store.ground(own.id, "bob", True)
+    assert not store.conversation(own.id, "ann").grounded
+
+
+def test_what_comes_after_a_restricted_passage_is_restricted_too(store: Store) -> None:
+    first = asked(store, passages=[{"id": "p", "audience": ""}])
+    there = {"conversation": first.conversation_id}
+    closed = asked(store, parent=first.id, passages=[{"id": "q", "audience": "staff"}], **there)
+    below = asked(store, parent=closed.id, **there)
+    beside = asked(store, parent=first.id, **there)
+    assert [turn.restricted for turn in (first, closed, below, beside)] == [False, True, True, False]
+
+
+def test_a_dialogue_is_found_by_what_was_said_whatever_passages_it_was_sent_with(store: Store) -> None:
+    conversation = store.start_conversation("ann", "How long?").id
+    before, after = PASSAGES
+    prompt = [{"role": "user", "content": f"{before}[1] Shipping\n3 days{after}How long?"}]
+    turn = store.begin(NewTurn(conversation, None, "ann", "How long?", prompt, "base", None, {}))
+    store.end(turn, Ending("complete", "3 days."))
+    said = [{"role": "user", "content": "How long?"}, {"role": "assistant", "content": "3 days."}]
+    found = store.answered_before("ann", said)
+    assert found is not None
+    assert found.id == turn.id
+    # Answers to other passages are no siblings: it was not the same that they answered.
+    assert store.asked_before("ann", said[:1]) is None
+    assert store.asked_before("ann", prompt) == found
 
 
 def a_history(turn_id: str = "turn-1", **more: Any) -> History:

@@ -95,6 +95,7 @@ def test_a_finished_answer_in_words_is_fit() -> None:
             {"prompt": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]},
             "no_question",
         ),
+        ({"restricted": True}, "restricted"),
         ({"answer": "x" * (LONGEST_ANSWER + 1)}, "too_long"),
         ({"prompt": [{"role": "user", "content": "x" * (LONGEST_PROMPT + 1)}]}, "too_long"),
     ],

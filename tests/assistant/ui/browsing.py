@@ -26,7 +26,7 @@ from feedback.database import Database, connect
 from feedback.records import Role
 from feedback.schema import metadata
 from tests.assistant.ui import scripted
-from tests.assistant.ui.scripted import House, ScriptedEngines
+from tests.assistant.ui.scripted import House, ScriptedEngines, Shelf
 from tests.retrieval.books import Books
 from training.comparison import Comparison
 
@@ -123,6 +123,7 @@ def site(running_site: Site) -> Site:
     """The application, its engine as new."""
     engines = running_site.house.engines
     vars(engines).update(vars(ScriptedEngines(go=engines.go)))
+    vars(running_site.house.shelf).update(vars(Shelf()))
     return running_site
 
 

@@ -6,7 +6,7 @@ Nothing here knows gradio: requests and events are plain values, since handlers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +15,13 @@ from typing import Any
 from assistant.accounts import Accounts
 from assistant.chat import Chat
 from assistant.errors import AssistantError, EngineUnavailable
+from assistant.grounds import Grounds
 from feedback.alerts import Alerts
 from feedback.database import Database
 from feedback.days import Days
+from feedback.records import as_said
 from feedback.store import Store
+from retrieval.records import Hit
 from training.canaries import Canaries
 from training.monitor import Monitor
 from training.registry import Registry
@@ -48,6 +51,9 @@ class ScriptedEngines:
     """Answers that the engine is writing."""
     asked: list[Mapping[str, Any]] = field(default_factory=list)
 
+    async def tokenize_text(self, text: str) -> list[int]:
+        return []
+
     def ready(self) -> str | None:
         return self.unready
 
@@ -66,7 +72,8 @@ class ScriptedEngines:
         self.asked.append(body)
         self.open += 1
         try:
-            text = self.answers.get(body["messages"][-1]["content"], self.answer)
+            asked = as_said(body["messages"])[-1]["content"]
+            text = self.answers.get(asked, self.answer)
             words = [word + " " for word in text.split(" ")]
             words[-1] = words[-1].rstrip(" ")
             for index, word in enumerate(words):
@@ -96,12 +103,25 @@ class House:
     engines: ScriptedEngines
     chat: Chat
     monitor: Monitor
+    shelf: Shelf
+    """What is found in documents; none are there before `shelf.empty` is taken back."""
+
+
+@dataclass
+class Shelf:
+    """Finds the same for everybody, whatever is asked."""
+
+    hits: Sequence[Hit] = ()
+    empty: bool = True
+
+    async def find(self, question: str, account: object) -> Sequence[Hit]:
+        return self.hits
 
 
 def house(database: Database, folder: Path, people: bool = True) -> House:
     """A house over an empty database."""
     store, registry, engines = Store(database), Registry(database, folder), ScriptedEngines()
-    accounts = Accounts(database)
+    accounts, shelf = Accounts(database), Shelf()
     if people:
         # Without a password, which takes a tenth of a second to hash.
         accounts.add("ana", "admin")
@@ -114,10 +134,11 @@ def house(database: Database, folder: Path, people: bool = True) -> House:
         defaults={"temperature": 0.8},
         model="starter",
         max_tokens=64,
+        grounds=Grounds(shelf, engines, 800),  # type: ignore[arg-type]
     )
     canaries, runs = Canaries(database, registry), Runs(database)
     monitor = Monitor(Days(database), Alerts(database), runs, store)
-    return House(store, accounts, registry, canaries, runs, engines, chat, monitor)
+    return House(store, accounts, registry, canaries, runs, engines, chat, monitor, shelf)
 
 
 def request(name: str | None = "uwe", **query: str) -> Any:

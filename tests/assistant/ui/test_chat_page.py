@@ -10,6 +10,7 @@ import pytest
 
 from assistant.errors import EngineInterrupted
 from assistant.ui import chat_page
+from tests.assistant.test_grounds import hit
 from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import PASSWORD, House
 
@@ -36,6 +37,7 @@ def test_every_event_of_the_script_is_listened_to(house: House) -> None:
         "edit_question",
         "rate",
         "say_more",
+        "switch_documents",
     } <= heard
 
 
@@ -281,3 +283,55 @@ def test_two_people_at_once_see_their_own(site: Site, open_page: Callable[..., A
     # Somebody else's conversation is as good as none.
     two.goto(one.url)
     two.get_by_role("heading", name="How can I help?").wait_for()
+
+
+@pytest.mark.browser
+def test_sources_open_by_key_and_by_mark_and_documents_can_be_switched_off(
+    site: Site, open_page: Callable[..., Any]
+) -> None:
+    site.house.shelf.empty, site.house.shelf.hits = False, [hit(1), hit(2, "Norway: 9 days.")]
+    site.house.engines.answers = {"How long does it take?": "It takes 3 days [1]."}
+    page = open_page("/")
+    switch = page.get_by_role("switch", name="Documents")
+    switch.wait_for()
+    ask(page, "How long does it take?")
+    answered(page)
+    listed = page.locator("details.sources")
+    assert not page.get_by_text("Norway: 9 days.").is_visible()
+    page.locator(".sources summary").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Norway: 9 days.").wait_for()
+    # It stays open when the conversation is drawn again.
+    page.get_by_role("button", name="Good answer").click()
+    page.locator(".thumb[aria-pressed=true]").wait_for()
+    assert listed.get_attribute("open") is not None
+    page.locator(".sources summary").click()
+    page.get_by_role("link", name="Source 1").click()
+    page.wait_for_function("document.activeElement.id.startsWith('source-')")
+    assert page.get_by_text("It takes 3 days.", exact=True).is_visible()
+    assert "chat=" in page.url
+    assert "#" not in page.url
+
+    assert switch.get_attribute("aria-checked") == "true"
+    switch.focus()
+    page.keyboard.press("Space")
+    page.locator(".switch[aria-checked=false]").wait_for()
+    ask(page, "How long to Norway?")
+    answered(page, 2)
+    assert listed.count() == 1
+    page.reload()
+    page.locator(".switch[aria-checked=false]").wait_for()
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_switch_is_large_and_sources_do_not_scroll_sideways(
+    site: Site, open_page: Callable[..., Any]
+) -> None:
+    site.house.shelf.empty, site.house.shelf.hits = False, [hit(1, "long" * 100)]
+    page = open_page("/", viewport={"width": 390, "height": 800})
+    ask(page, "How long does it take?")
+    answered(page)
+    page.locator(".sources summary").click()
+    page.locator(".sources li").first.wait_for()
+    assert page.get_by_role("switch", name="Documents").bounding_box()["height"] >= 44
+    assert page.evaluate("document.getElementById('talk').scrollWidth <= innerWidth")

@@ -1,0 +1,128 @@
+"""What an answer may stand on: how many passages have room, and what happens when nothing can be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from assistant.accounts import Account
+from assistant.grounding import NOTHING
+from assistant.grounds import Grounds
+from feedback.records import PASSAGES, Message
+from retrieval.records import Hit, Passage, Unavailable
+
+ANN = Account("person-ann", "ann", "user", False, datetime(2026, 11, 20, tzinfo=UTC))
+HOW = [{"role": "user", "content": "How long does shipping take?"}]
+
+
+def hit(number: int, text: str = "It takes 3 days.", audience: str = "") -> Hit:
+    passage = Passage(f"psg-{number}", f"doc-{number}", "document", audience, "Shipping", text, None, 0)
+    return Hit(passage, 0.9 - number / 10, 0.1)
+
+
+@dataclass
+class Shelf:
+    """Gives what it is told to, and notes what was asked of it."""
+
+    hits: Sequence[Hit] = ()
+    empty: bool = False
+    problem: Exception | None = None
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def find(self, question: str, account: Account) -> Sequence[Hit]:
+        self.asked.append((question, account.name))
+        if self.problem:
+            raise self.problem
+        return self.hits
+
+
+@dataclass
+class Words:
+    """An engine in which every word is a token."""
+
+    length: int = 1_000
+
+    async def context_length(self) -> int:
+        return self.length
+
+    async def tokenize(self, messages: Sequence[Message]) -> list[int]:
+        return [1 for message in messages for _ in str(message["content"]).split()]
+
+    async def tokenize_text(self, text: str) -> list[int]:
+        return [1] * len(text.split())
+
+
+def grounds(shelf: Shelf, tokens: int = 300, length: int = 1_000) -> Grounds:
+    return Grounds(shelf, Words(length), tokens)  # type: ignore[arg-type]
+
+
+async def test_what_is_found_stands_in_the_prompt_and_is_kept() -> None:
+    shelf = Shelf([hit(1), hit(2, "Norway: 9 days.", "staff")])
+    found = await grounds(shelf).ground(HOW, ANN, 50, fixed=False)
+    assert shelf.asked == [("How long does shipping take?", "ann")]
+    assert found.searched == "How long does shipping take?"
+    assert "[1] Shipping\nIt takes 3 days.\n\n[2] Shipping\nNorway: 9 days." in found.messages[-1]["content"]
+    assert [(one["number"], one["source"], one["audience"]) for one in found.passages] == [
+        (1, "doc-1", ""),
+        (2, "doc-2", "staff"),
+    ]
+
+
+async def test_that_nothing_was_found_stands_in_the_prompt() -> None:
+    found = await grounds(Shelf()).ground(HOW, ANN, 50, fixed=False)
+    assert found.searched == "How long does shipping take?"
+    assert NOTHING in found.messages[-1]["content"]
+    assert found.passages == []
+
+
+@pytest.mark.parametrize(
+    ("shelf", "messages"),
+    [
+        (Shelf(empty=True), HOW),
+        (Shelf([hit(1)], problem=Unavailable("the index is busy")), HOW),
+        (Shelf([hit(1)]), [{"role": "user", "content": "Hello!"}]),
+        (Shelf([hit(1)]), [*HOW, {"role": "assistant", "content": "3 days"}]),
+    ],
+    ids=["empty", "unavailable", "small talk", "no question"],
+)
+async def test_without_a_search_the_dialogue_is_as_it_was(shelf: Shelf, messages: list[Message]) -> None:
+    found = await grounds(shelf).ground(messages, ANN, 50, fixed=False)
+    assert (found.messages, found.passages, found.searched) == (messages, (), None)
+
+
+async def test_passages_keep_to_their_budget_and_to_a_third_of_the_context() -> None:
+    shelf = Shelf([hit(number, "word " * 97) for number in range(1, 5)])
+    kept = {
+        (tokens, length): len((await grounds(shelf, tokens, length).ground(HOW, ANN, 50, False)).passages)
+        for tokens, length in ((300, 2_000), (1_000, 2_000), (1_000, 600))
+    }
+    # Each has 99 words with its head.
+    assert kept == {(300, 2_000): 3, (1_000, 2_000): 4, (1_000, 600): 2}
+
+
+async def test_what_is_left_out_leaves_no_gap_in_the_numbers() -> None:
+    shelf = Shelf([hit(1), hit(2, "word " * 400), hit(3, "The end.")])
+    found = await grounds(shelf).ground(HOW, ANN, 50, fixed=False)
+    assert [(one["number"], one["id"]) for one in found.passages] == [(1, "psg-1"), (2, "psg-3")]
+
+
+async def test_old_exchanges_make_room_for_passages_but_a_fixed_dialogue_does_not() -> None:
+    old = [{"role": "user", "content": "word " * 500}, {"role": "assistant", "content": "word " * 400}]
+    shelf = Shelf([hit(1)])
+    assert (await grounds(shelf).ground([*old, *HOW], ANN, 50, fixed=False)).passages
+    found = await grounds(shelf).ground([*old, *HOW], ANN, 50, fixed=True)
+    # To say that there are none would be wrong.
+    assert (found.messages, found.searched) == ([*old, *HOW], None)
+
+
+async def test_the_fence_is_the_one_that_is_taken_off_again() -> None:
+    found = await grounds(Shelf([hit(1)])).ground(HOW, ANN, 50, fixed=False)
+    assert found.messages[-1]["content"].startswith(PASSAGES[0])
+
+
+def test_whether_there_is_anything_is_asked_of_the_library() -> None:
+    assert grounds(Shelf()).there
+    assert not grounds(Shelf(empty=True)).there
