@@ -69,6 +69,7 @@ _DETAILS = (
     "error",
     "tool_calls",
     "passages",
+    "searched",
     "asked",
 )
 
@@ -261,6 +262,7 @@ def _history(line: str) -> History:
         error=_text(details, "error", None) if details.get("error") else None,
         tool_calls=_objects(details, "tool_calls"),
         passages=_objects(details, "passages"),
+        searched=_text(details, "searched", None) if details.get("searched") else None,
         # Exports of before there were such answers do not say it.
         asked=details.get("asked") is True,
     )

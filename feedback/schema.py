@@ -106,6 +106,8 @@ turns = Table(
     Column("passages", JSON, nullable=False, default=list),
     # The messages between prompt and answer: calls of our tools, and what they returned
     Column("steps", JSON, nullable=False, default=list, server_default="[]"),
+    # What the documents were looked through for; null if they were not
+    Column("searched", Words, nullable=True),
     # Chosen by chance before it is answered: its person is asked for a rating.
     Column("asked", Boolean, nullable=False, default=False, server_default=false()),
     Index(None, "person_id", "thread_key"),
@@ -205,6 +207,8 @@ gaps = Table(
     Column("closed_at", Moment, nullable=True),
     Column("closed_by", String(80), nullable=True),
     Column("document_id", String(40), nullable=True),
+    # Why it needs no document
+    Column("reason", Words, nullable=True),
     # The questions asked again when it was closed: before and after.
     Column("report", JSON, nullable=False, default=list),
 )

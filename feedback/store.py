@@ -56,6 +56,8 @@ class NewTurn:
     adapter: str | None
     sampling: Mapping[str, Any]
     passages: Sequence[Mapping[str, Any]] = ()
+    searched: str | None = None
+    """What the documents were looked through for; None if they were not, or if there are none."""
     asked: bool = False
 
 
