@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from anyio import to_thread
@@ -24,7 +24,9 @@ from feedback.records import Invalid, Message, NotFound, Turn, normalise
 from feedback.schema import causes, gap_turns, gaps, turns
 from feedback.store import Store
 from retrieval.causes import tells_something
-from retrieval.clusters import Group, Vectors, grow, medoid
+from retrieval.clusters import Group, Questions, grow
+from retrieval.records import NotFound as NoDocument
+from retrieval.shelf import Shelf
 
 NOTHING = "nothing"
 """Why a turn is in a gap: nothing was found; otherwise its cause."""
@@ -104,22 +106,14 @@ class Answered:
 
 Ask = Callable[[Sequence[Message], str], Awaitable[Answered]]
 """Answers a dialogue with what is live, for a person (their id), and stores nothing."""
-DocumentState = Callable[[str], tuple[str, str] | None]
-"""State and reason of a document by its id; None where there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Embedded:
-    """Questions and their vectors, one a row."""
+class Holds(Finds, Protocol):
+    """The knowledge base, with the rows of its documents."""
 
-    questions: Sequence[str]
-    vectors: Vectors
-
-    def with_more(self, other: _Embedded) -> _Embedded:
-        return _Embedded([*self.questions, *other.questions], np.concatenate([self.vectors, other.vectors]))
-
-    def first(self, most: int) -> _Embedded:
-        return _Embedded(self.questions[:most], self.vectors[:most])
+    @property
+    def shelf(self) -> Shelf:
+        """The rows."""
 
 
 @dataclass
@@ -128,10 +122,9 @@ class Gaps:
 
     database: Database
     store: Store
-    library: Finds
-    document: DocumentState = lambda _: None
+    library: Holds
     ask: Ask | None = None
-    _known: dict[str, _Embedded] = field(default_factory=dict)
+    _known: dict[str, Questions] = field(default_factory=dict)
     _mark: str = ""
     """All turns up to this one have been looked at."""
 
@@ -149,6 +142,13 @@ class Gaps:
             await to_thread.run_sync(self._place, found)
         self._mark = mark
         return len(found)
+
+    def newest(self) -> tuple[str, str]:
+        """The newest turn, and one that is being written, if any is: when they change there may be more."""
+        with self.database.read() as connection:
+            newest = connection.execute(select(func.max(turns.c.id))).scalar()
+            writing = connection.execute(select(func.max(turns.c.id)).where(turns.c.status == "pending"))
+            return str(newest or ""), str(writing.scalar() or "")
 
     def _waiting(self) -> tuple[list[tuple[Turn, str]], str]:
         """Turns that belong into a gap and stand in none, the oldest first, with the reason; and the mark."""
@@ -204,16 +204,16 @@ class Gaps:
         connection: Connection,
         group: Group,
         found: Sequence[tuple[Turn, str]],
-        new: _Embedded,
+        new: Questions,
         known: Mapping[str, Gap],
     ) -> None:
         """Make the group's gap, or let it grow."""
         key, places = group.name or f"gap-{uuid7().hex}", list(group.members)
-        whole = _Embedded([new.questions[place] for place in places], new.vectors[places])
+        whole = new.some(places)
         for name in (key, *group.merged):
             whole = whole.with_more(self._known[name]) if name in self._known else whole
         self._known[key] = whole.first(_MOST_VECTORS)
-        title = whole.questions[medoid(whole.vectors)]
+        title = whole.middle
         before = known.get(key)
         if before is None:
             row = {"id": key, "title": title, "created_at": datetime.now(UTC), "report": []}
@@ -234,8 +234,8 @@ class Gaps:
             ).first():
                 connection.execute(insert(gap_turns).values(turn_id=turn.id, gap_id=key, why=why))
 
-    def _embedded(self, questions: Sequence[str]) -> _Embedded:
-        return _Embedded(list(questions), np.asarray(self.library.embed(questions), dtype=np.float32))
+    def _embedded(self, questions: Sequence[str]) -> Questions:
+        return Questions(tuple(questions), np.asarray(self.library.embed(questions), dtype=np.float32))
 
     def follow(self, turn_id: str) -> None:
         """The cause of an answer was decided anew: its gap says so, or lets it go."""
@@ -288,10 +288,9 @@ class Gaps:
     def close_by_document(self, gap_id: str, document_id: str, by: str) -> Gap:
         """A document tells it now. Its questions are asked again as soon as it can be found.
 
-        Raises `NotFound`, `Invalid`.
+        Raises `NotFound` (of a gap or of a document) and `Invalid`.
         """
-        if self.document(document_id) is None:
-            raise NotFound("there is no such document")
+        self.library.shelf.get(document_id)
         self._close(gap_id, {"document_id": document_id, "closed_by": by, "report": [], "reason": None})
         return self.get(gap_id)
 
@@ -329,14 +328,20 @@ class Gaps:
         done = 0
         for gap_id in await to_thread.run_sync(self._closing):
             gap = await to_thread.run_sync(self.get, gap_id)
-            document = await to_thread.run_sync(self.document, str(gap.document_id))
-            if document is None or document[0] == "refused":
+            state = await to_thread.run_sync(self._document_state, gap)
+            if state in ("gone", "refused", "removing"):
                 await to_thread.run_sync(self.reopen, gap_id)
-            elif document[0] == "ready":
+            elif state == "ready":
                 report = await self._asked_again(gap)
                 await to_thread.run_sync(self._closed, gap, report)
                 done += 1
         return done
+
+    def _document_state(self, gap: Gap) -> str:
+        try:
+            return self.library.shelf.get(str(gap.document_id)).state
+        except NoDocument:
+            return "gone"
 
     def _closing(self) -> list[str]:
         query = select(gaps.c.id).where(gaps.c.document_id.is_not(None), gaps.c.closed_at.is_(None))

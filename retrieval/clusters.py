@@ -28,6 +28,31 @@ class Group:
     merged: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Texts and their vectors (of length one), one a row."""
+
+    texts: tuple[str, ...]
+    vectors: Vectors
+
+    def some(self, places: Sequence[int]) -> Questions:
+        """Those at these places."""
+        return Questions(tuple(self.texts[place] for place in places), self.vectors[list(places)])
+
+    def with_more(self, other: Questions) -> Questions:
+        """These and then others."""
+        return Questions(self.texts + other.texts, np.concatenate([self.vectors, other.vectors]))
+
+    def first(self, most: int) -> Questions:
+        """At most so many of them."""
+        return Questions(self.texts[:most], self.vectors[:most])
+
+    @property
+    def middle(self) -> str:
+        """The one that is closest to all others: to name them by."""
+        return self.texts[int(np.argmax(np.round(self.vectors @ self.vectors.sum(axis=0), 5)))]
+
+
 @dataclass(slots=True)
 class _Cluster:
     """A group in the making. The mean cosine between two of them is the product of their mean vectors."""
@@ -68,11 +93,6 @@ def grow(
         for one in clusters
         if one.size and (one.members or len(one.names) > 1)
     ]
-
-
-def medoid(vectors: Vectors) -> int:
-    """The place of the question that is closest to all others: the one to name the group by."""
-    return int(np.argmax(np.round(vectors @ vectors.sum(axis=0), 5)))
 
 
 def _merge(clusters: Sequence[_Cluster], alike: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval.clusters import Group, Vectors, grow, medoid
+from retrieval.clusters import Group, Questions, Vectors, grow
 
 NONE = np.zeros((0, 6), dtype=np.float32)
 
@@ -60,7 +60,9 @@ def test_the_same_questions_give_the_same_groups(seed: int) -> None:
     assert grow({}, new) == grow({}, new.copy())
 
 
-def test_a_group_is_named_by_the_question_closest_to_all() -> None:
-    vectors = np.concatenate([near(0, 1, seed=1, spread=1.0), near(0, 1, spread=0.0), near(0, 3)])
-    assert medoid(vectors) == int(np.argmax(vectors @ vectors.mean(axis=0)))
-    assert medoid(near(0, 1)) == 0
+def test_questions_are_named_by_the_one_that_is_closest_to_all() -> None:
+    vectors = np.concatenate([near(2, 1), near(0, 3), near(1, 1)])
+    asked = Questions(("far", "first", "second", "third", "else"), vectors)
+    assert asked.middle in ("first", "second", "third")
+    assert asked.some([0]).middle == "far"
+    assert asked.first(1).with_more(asked.some([4])).texts == ("far", "else")
