@@ -1,4 +1,4 @@
-"""A knowledge base for tests: texts found by the words they share, documents as rows, no index and no model."""
+"""A knowledge base for tests: texts found by the words they share, documents as rows, no index, no model."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Knowing:
         """A document as a row, found already or still waiting."""
         self.shelf.add(NewDocument(f"doc-{name}", f"{name}.md", "", "0" * 64, 1, "sam"))
         if ready:
-            work = self.shelf.claim()
+            work = self.shelf.claim(alone=True)
             assert work is not None
-            self.shelf.ready(work, 1)
+            self.shelf.ready(work, name, 1)
 
     def _vector(self, text: str) -> Any:
         vector = np.zeros(SIZE, dtype=np.float32)

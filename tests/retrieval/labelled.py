@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from retrieval.causes import Cause
+from feedback.records import Cause
+from retrieval.causes import Seen
 from retrieval.records import Hit, Passage
 from training.starter import asking, smalltalk
 from training.starter.facts import Fact, by_topic
@@ -191,3 +192,20 @@ def _corrected(rng: random.Random, fact: Fact) -> str:
     truth = vary(rng, rng.choice(fact.says))
     more = vary(rng, rng.choice(fact.more)) if fact.more else ""
     return rng.choice((truth, truth, f"{truth} {more}".strip(), fact.curt))
+
+
+def seen(case: Case, find: Find, wide: int = 12) -> list[Seen]:
+    """The passages of the prompt and those that a wider search finds, as the sorting looks at them."""
+    asked = {hit.passage.id: hit for hit in find(case.question, wide, case.gone)}
+    said = {hit.passage.id: hit for hit in find(case.correction, wide, case.gone)} if case.correction else {}
+    used = {hit.passage.id: hit for hit in case.used}
+    passages = {key: hit.passage for key, hit in (asked | said | used).items()}
+    return [
+        Seen(
+            f"{one.title}\n{one.text}",
+            key in used,
+            used[key].score if key in used else asked[key].score if key in asked else 0.0,
+            said[key].score if key in said else 0.0,
+        )
+        for key, one in passages.items()
+    ]
