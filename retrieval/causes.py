@@ -124,7 +124,7 @@ def decide(evidence: Evidence) -> Cause:
     nearest = max(evidence.near_used, evidence.near_known)
     if evidence.about == "manners":
         return "other"
-    if evidence.about != "facts" and nearest < FAR and not evidence.values:
+    if not evidence.about and nearest < FAR and not evidence.values:
         return "other"
     if evidence.corrected:
         if max(evidence.told_used, evidence.told_known) >= TOLD:
