@@ -14,21 +14,25 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assistant import api, documents_api, migrations
 from assistant.accounts import Accounts
+from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.gaps import Gaps
 from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
 from assistant.tools import open_toolbox
+from assistant.triage import Asking, Triage, audiences_of
 from feedback.alerts import Alerts
 from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
@@ -94,10 +98,30 @@ def library_of(house: House) -> Library:
     return Library(house.database, house.settings)
 
 
+def triage_of(house: House, library: Library, engines: Engines) -> Triage:
+    """What sorts bad answers and keeps the list of knowledge gaps."""
+    settings = house.settings
+    asking = Asking(
+        engines,
+        house.registry,
+        house.accounts,
+        Grounds(library, engines, settings.documents.tokens),
+        settings.system_prompt,
+        {"temperature": settings.chat.temperature, "top_p": settings.chat.top_p},
+        settings.chat.max_tokens,
+    )
+    audiences = partial(audiences_of, house.accounts)
+    return Triage(
+        Causes(house.database, house.store, library, audiences),
+        Gaps(house.database, house.store, library, asking),
+    )
+
+
 def web(house: House, library: Library | None = None) -> FastAPI:
     """The web application: pages for people, routes for programs, on one port."""
     library = library or library_of(house)
     settings, engines = house.settings, engines_of(house.settings)
+    triage = triage_of(house, library, engines)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = Chat(
         house.store,
@@ -125,12 +149,13 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library.start()
         janitor = asyncio.create_task(_unload_idle(engines, house.registry))
         watching = asyncio.create_task(watch(house.monitor, beat=False))
+        sorting = asyncio.create_task(triage.run())
         try:
             yield
         finally:
-            for task in (janitor, watching):
+            for task in (janitor, watching, sorting):
                 task.cancel()
-            await asyncio.wait([janitor, watching])
+            await asyncio.wait([janitor, watching, sorting])
             await asyncio.to_thread(library.close)
             await engines.close()
 
@@ -168,6 +193,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         monitor=house.monitor,
         cost_per_hour=settings.monitoring.cost_per_hour,
         library=library,
+        triage=triage,
     )
     return app
 

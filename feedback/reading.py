@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Table, func, or_, select
 from feedback.database import Database
 from feedback.records import Choice, Correction, History, Judged, Rating, Turn, Vote
 from feedback.satisfaction import Liked, Satisfaction
-from feedback.schema import choices, conversations, corrections, ratings, turns
+from feedback.schema import causes, choices, conversations, corrections, ratings, turns
 
 R = TypeVar("R")
 OnTurn = TypeVar("OnTurn", Rating, Correction)
@@ -35,7 +35,12 @@ class Reader:
         Without `turn_ids` those that have a live rating or correction; with them those turns, opinions or
         not (the turns that choices name); ids of no turn are passed over.
         """
-        query = select(turns, conversations.c.opening).join(conversations).order_by(turns.c.id)
+        query = (
+            select(turns, conversations.c.opening, causes.c.cause)
+            .join(conversations)
+            .outerjoin(causes, causes.c.turn_id == turns.c.id)
+            .order_by(turns.c.id)
+        )
         if turn_ids is None:
             touched = select(ratings.c.turn_id).union(select(corrections.c.turn_id)).subquery()
             query = query.where(turns.c.id.in_(select(touched.c.turn_id)))
@@ -48,7 +53,7 @@ class Reader:
             )
             texts = by_turn(row for row in live(connection, corrections, Correction, turn_ids) if row.text)
         found = (
-            Judged(record(Turn, row), row.opening, thumbs.get(row.id, ()), texts.get(row.id, ()))
+            Judged(record(Turn, row), row.opening, thumbs.get(row.id, ()), texts.get(row.id, ()), row.cause)
             for row in rows
         )
         return [item for item in found if turn_ids is not None or item.ratings or item.corrections]

@@ -26,6 +26,11 @@ Thumb = Literal["up", "down"]
 TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
 Preference = Literal["first", "second", "tie", "both_bad"]
 Role = Literal["user", "staff", "admin"]
+Cause = Literal["missing", "unretrieved", "misread", "other"]
+"""Why an answer was bad: no document tells it; one does but was not retrieved; it was and was misread; it is
+not about knowledge."""
+MANNERS = frozenset({"tone", "too_long", "too_short", "unsafe"})
+"""Reasons of a thumb down that say nothing against what was told, only against how."""
 
 
 class FeedbackError(Exception):
@@ -155,6 +160,8 @@ class Judged:
     """The opening question of the turn's conversation; the hold-out split hangs on it."""
     ratings: Sequence[Rating] = field(default_factory=tuple)
     corrections: Sequence[Correction] = field(default_factory=tuple)
+    cause: Cause | None = None
+    """Why it was bad, if it was and that has been sorted out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,8 @@ gaps = Table(
     Column("closed_at", Moment, nullable=True),
     Column("closed_by", String(80), nullable=True),
     Column("document_id", String(40), nullable=True),
+    # Why it needs no document
+    Column("reason", Words, nullable=True),
     # The questions asked again when it was closed: before and after.
     Column("report", JSON, nullable=False, default=list),
 )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from feedback.dialogues import uses_tools
-from feedback.records import Choice, Judged, Turn, normalise
+from feedback.records import MANNERS, Choice, Judged, Turn, normalise
 
 LONGEST_ANSWER = 8_000
 """Characters. A bound on what one vote can cost; the trainer cuts by tokens, and finer."""
@@ -24,6 +24,7 @@ _ECHO_SHARE = 0.6
 """Share of an answer's sequences that the person wrote before, from which on it is an echo."""
 _ECHO_LEAST = 12
 """Words that an answer must have to be called an echo: short ones repeat the question by nature."""
+_UNTAUGHT = ("missing", "unretrieved")
 
 
 def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
@@ -40,14 +41,14 @@ def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
 def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     """The turns that may be learned from, in the order given, and how many were dropped for each reason.
 
-    A whole turn is dropped for what `unfit` says. Of an answer that must not be imitated (`inimitable`) the
-    thumbs-up are taken off and the rest stays: it may still be the worse side of a pair. Corrections longer
-    than an answer may be are taken off too. What then has no opinion left is dropped.
+    A whole turn is dropped for what `unfit` and `untaught` say. Of an answer that must not be imitated
+    (`inimitable`) the thumbs-up are taken off and the rest stays: it may still be the worse side of a pair.
+    Corrections longer than an answer may be are taken off too. What then has no opinion left is dropped.
     """
     kept: list[Judged] = []
     dropped: Counter[str] = Counter()
     for item in judged:
-        reason = unfit(item.turn)
+        reason = unfit(item.turn) or untaught(item)
         flaw = inimitable(item.turn) if not reason else None
         if not reason:
             item = replace(
@@ -88,6 +89,22 @@ def unfit(turn: Turn) -> str | None:
     if len(turn.answer) > LONGEST_ANSWER or sum(len(str(content)) for content in contents) > LONGEST_PROMPT:
         return "too_long"
     return None
+
+
+def untaught(item: Judged) -> str | None:
+    """Why no training can mend a bad answer, or None: what the documents do not say is no matter of manners.
+
+    `missing`: no document told it. `unretrieved`: one did, and it was not found. To learn such answers by
+    heart teaches to make things up (arXiv 2405.05904). `not_sorted_yet`: documents were looked through, and
+    it is not known yet whether it was one of these.
+    """
+    downs = [row for row in item.ratings if row.thumb == "down"]
+    if not downs and not any(row.text for row in item.corrections):
+        return None
+    if item.cause is not None or item.turn.searched is None:
+        return item.cause if item.cause in _UNTAUGHT else None
+    reasons = {reason for row in downs for reason in row.reasons}
+    return None if reasons and reasons <= MANNERS else "not_sorted_yet"
 
 
 def inimitable(turn: Turn) -> str | None:

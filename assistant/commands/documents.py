@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from assistant.commands.common import Home, Json, house_of, progress, show, who
+from assistant.commands.gaps import gaps
 
 if TYPE_CHECKING:
     from assistant.app import House
@@ -32,7 +33,7 @@ _BRIEF_SECONDS = 60
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     documents = typer.Typer(no_args_is_help=True, help="The knowledge base: documents that answers stand on.")
-    for command in (add, list_, remove, search):
+    for command in (add, list_, remove, search, gaps):
         documents.command(command.__name__.rstrip("_"))(command)
     app.add_typer(documents, name="documents")
 

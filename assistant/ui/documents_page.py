@@ -18,7 +18,8 @@ from anyio import to_thread
 
 from assistant.accounts import Account, Accounts
 from assistant.library import Library
-from assistant.ui import admin_views, theme
+from assistant.triage import Triage
+from assistant.ui import admin_views, gaps_view, theme
 from assistant.ui import documents_views as views
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
@@ -184,8 +185,8 @@ class DocumentsEvents:
         return parts if before != shown.drawn else {}
 
 
-def build(library: Library, accounts: Accounts) -> gr.Blocks:
-    """The page, ready to be mounted."""
+def build(library: Library, accounts: Accounts, triage: Triage | None = None) -> gr.Blocks:
+    """The page, ready to be mounted. Without `triage` it has no list of gaps."""
     door = Doorman(accounts, "staff")
     events = DocumentsEvents(library, accounts, door)
     with gr.Blocks(title="Documents · Apprentice", fill_width=True, analytics_enabled=False) as blocks:
@@ -197,8 +198,13 @@ def build(library: Library, accounts: Accounts) -> gr.Blocks:
                     parts |= _documents()
                 with gr.Tab("Try a question"):
                     parts |= _trying()
+                if triage is not None:
+                    with gr.Tab("Knowledge gaps"):
+                        gaps = gaps_view.section()
             parts |= _question()
         _connect(blocks, shown, parts, events)
+        if triage is not None:
+            gaps_view.connect(blocks, gaps, parts["overview"], gaps_view.GapsEvents(triage, library, door))
     return queued(blocks, at_once=40, waiting=500)
 
 

@@ -68,6 +68,34 @@ def judged(turn: Turn | None = None, opening: str = TRAINED, *opinions: Rating |
     )
 
 
+@pytest.mark.parametrize("cause", ["missing", "unretrieved"])
+def test_what_documents_did_not_tell_is_not_learned(cause: Any) -> None:
+    for opinion in (rating("down"), correction()):
+        item = replace(judged(None, TRAINED, opinion), cause=cause)
+        assert screen([item]) == ([], {cause: 1})
+        assert usable_votes([item], {}) == 0
+
+
+@pytest.mark.parametrize("cause", ["misread", "other"])
+def test_what_was_misread_or_is_no_matter_of_knowledge_is_learned(cause: Any) -> None:
+    item = replace(judged(a_turn(searched="order"), TRAINED, rating("down")), cause=cause)
+    assert screen([item]) == ([item], {})
+
+
+def test_a_good_answer_is_learned_whatever_its_cause_was_once() -> None:
+    item = replace(judged(None, TRAINED, rating("up")), cause="missing")
+    assert screen([item]) == ([item], {})
+
+
+def test_a_bad_answer_waits_until_it_is_sorted_if_documents_were_looked_through() -> None:
+    searched = a_turn(searched="where is my order")
+    for opinion in (rating("down"), correction(), replace(rating("down"), reasons=("facts", "tone"))):
+        assert screen([judged(searched, TRAINED, opinion)]) == ([], {"not_sorted_yet": 1})
+        assert screen([judged(a_turn(), TRAINED, opinion)])[1] == {}
+    for opinion in (rating("up"), replace(rating("down"), reasons=("tone",))):
+        assert screen([judged(searched, TRAINED, opinion)])[1] == {}
+
+
 def test_a_finished_answer_in_words_is_fit() -> None:
     assert unfit(a_turn()) is None
     assert inimitable(a_turn()) is None
