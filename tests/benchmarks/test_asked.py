@@ -13,24 +13,28 @@ from benchmarks import asked
 from training.starter import library
 from training.starter.facts import facts
 
-# Words that say nothing about what is asked
-_EMPTY = frozenset(
-    "a about all am an and any are as at be been before but by can could did do does doing down for from get "
-    "had has have he her his how i if in into is isn it its just may me much my no not of off on once one or "
-    "our out over she should so some than that the their them then there they this to too up us was we were "
-    "what when where which who whom why will with would you your s t ll ve re m d".split()  # noqa: SIM905
-)
 _IN_A_ROW = 5
 _SHARE = 0.2
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+# Words that say nothing about what is asked
+_EMPTY = frozenset(
+    words(
+        "a about all am an and any are as at be been before but by can could did do does doing down for from get "
+        "had has have he her his how i if in into is isn it its just may me much my no not of off on once one or "
+        "our out over she should so some than that the their them then there they this to too up us was we were "
+        "what when where which who whom why will with would you your s t ll ve re m d"
+    )
+)
 
 
 @cache
 def documents() -> dict[str, str]:
     return {path.stem: path.read_text("utf-8") for path in sorted(library.folder().glob("*.md"))}
-
-
-def words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
 
 
 def content(text: str) -> list[str]:
