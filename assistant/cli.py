@@ -14,6 +14,7 @@ import typer
 from assistant.commands import (
     adapters,
     compare,
+    documents,
     feedback,
     monitor,
     people,
@@ -35,6 +36,7 @@ status.register(app)
 monitor.register(app)
 runs.register(app)
 adapters.register(app)
+documents.register(app)
 feedback.register(app)
 people.register(app)
 simulate.register(app)
@@ -76,9 +78,10 @@ def main() -> None:
 
 def _is_ours(error: Exception) -> bool:
     from feedback.records import FeedbackError
+    from retrieval.records import RetrievalError
     from training.records import TrainingError
 
-    return isinstance(error, FeedbackError | TrainingError)
+    return isinstance(error, FeedbackError | RetrievalError | TrainingError)
 
 
 def _fail(error: Exception) -> None:

@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from assistant.accounts import Accounts
 from assistant.chat import Chat
+from assistant.library import Library
 from assistant.ui import admin_page, chat_page, entrance, report_page, theme
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
@@ -36,6 +37,7 @@ def mount(
     monitor: Monitor,
     comparison: Callable[[], Comparison | None] = lambda: None,
     cost_per_hour: float = 0.0,
+    library: Library | None = None,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
 

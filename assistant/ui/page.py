@@ -25,6 +25,7 @@ from assistant.accounts import Account, AccountError, Accounts
 from assistant.errors import AssistantError
 from assistant.ui.words import sentence
 from feedback.records import FeedbackError, Role
+from retrieval.records import RetrievalError
 from training.records import TrainingError
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,7 @@ def _in_words() -> Iterator[None]:
     """The edge of every event: what a person can understand is shown, the rest goes to the log."""
     try:
         yield
-    except (AssistantError, FeedbackError, TrainingError) as problem:
+    except (AssistantError, FeedbackError, RetrievalError, TrainingError) as problem:
         raise gr.Error(spoken(problem), duration=8, print_exception=False) from None
     except gr.Error:
         raise
