@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, documents_api, migrations
+from assistant import api, approvals_api, documents_api, migrations
 from assistant.accounts import Accounts
+from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
@@ -27,6 +28,7 @@ from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
 from feedback.alerts import Alerts
+from feedback.approved import Approved
 from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
 from feedback.store import Store
@@ -91,9 +93,21 @@ def library_of(house: House) -> Library:
     return Library(house.database, house.settings)
 
 
+def approvals_of(house: House, library: Library) -> Approvals:
+    """The approved answers of this home, found by this library."""
+    return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
+
+
+def live_name(registry: Registry) -> str | None:
+    """The name of the adapter that is live."""
+    live = registry.live()
+    return live.name if live is not None else None
+
+
 def web(house: House, library: Library | None = None) -> FastAPI:
     """The web application: pages for people, routes for programs, on one port."""
     library = library or library_of(house)
+    approvals = approvals_of(house, library)
     settings, engines = house.settings, engines_of(house.settings)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = Chat(
@@ -134,11 +148,13 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.install_errors(app)
     app.include_router(
-        api.router(chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics)
+        api.router(
+            chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics, approvals
+        )
     )
-    app.include_router(
-        documents_api.router(library, api.bearer(house.accounts, "user"), api.bearer(house.accounts, "staff"))
-    )
+    staff = api.bearer(house.accounts, "staff")
+    app.include_router(approvals_api.router(approvals, lambda: live_name(house.registry), staff))
+    app.include_router(documents_api.router(library, api.bearer(house.accounts, "user"), staff))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
     # Last, because a page at "/" takes every path that nobody took before.

@@ -19,6 +19,8 @@ from uuid_utils import uuid7
 Message = Mapping[str, Any]
 """One OpenAI chat message: at least `role` and `content`."""
 
+EXAMPLE = "example"
+"""The `name` of a message that shows how to answer, and that nobody said."""
 Thumb = Literal["up", "down"]
 TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
 Preference = Literal["first", "second", "tie", "both_bad"]
@@ -208,8 +210,12 @@ def prompt_key(prompt: Sequence[Message]) -> str:
 
 
 def thread_key(prompt: Sequence[Message], answer: str) -> str:
-    """32 hex that name a dialogue up to and including `answer`; the system prompt does not count,
-    since clients may send one or leave it to us."""
-    said = [dict(message) for message in prompt if message.get("role") != "system"]
+    """32 hex that name a dialogue up to and including `answer`; the system prompt does not count, since
+    clients may send one or leave it to us, and neither do examples, which we put there."""
+    said = [
+        dict(message)
+        for message in prompt
+        if message.get("role") != "system" and message.get("name") != EXAMPLE
+    ]
     plain = json.dumps([*said, {"content": answer, "role": "assistant"}], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]

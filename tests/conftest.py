@@ -25,10 +25,20 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from feedback.database import Database, connect
-from feedback.schema import alerts, choices, conversations, corrections, days, metadata, ratings, turns
+from feedback.schema import (
+    alerts,
+    approvals,
+    choices,
+    conversations,
+    corrections,
+    days,
+    metadata,
+    ratings,
+    turns,
+)
 from feedback.store import Store
 
-FACTS = [conversations, turns, ratings, corrections, choices, days, alerts]
+FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""
