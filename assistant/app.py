@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -157,6 +158,8 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     app.include_router(documents_api.router(library, api.bearer(house.accounts, "user"), staff))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
+    # What is sent to a page waits here until it is taken in, and not in a folder of the whole machine.
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.home / "run" / "uploads")
     # Last, because a page at "/" takes every path that nobody took before.
     from assistant.ui import mount
 

@@ -63,8 +63,10 @@ def root(
 def main() -> None:
     """Run a command; our own errors become a sentence on standard error and exit status 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "alembic"):
+    for noisy in ("httpx", "alembic", "sentence_transformers", "chromadb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It sets its own level, as low as it goes, when it is imported.
+    logging.getLogger("bm25s").propagate = False
     try:
         app()
     except AssistantError as error:

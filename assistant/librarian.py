@@ -10,33 +10,35 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assistant.files import read_json, write_json
 from feedback.database import Database, DatabaseUnavailable
 from retrieval.files import Files
 from retrieval.indexing import Cuts, Indexing, Reads, Stopped
-from retrieval.records import Document, RetrievalError, Unavailable
+from retrieval.records import Document, Passage, RetrievalError, Section, Unavailable
 from retrieval.shelf import Shelf
 from retrieval.watching import Watching
 
 if TYPE_CHECKING:
+    from assistant.settings import Settings
     from retrieval.embeddings import Embedder
     from retrieval.index import Index
     from retrieval.search import Search
-
-    from assistant.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
 _RETRY_SECONDS = 2.0
 _LOOK_SECONDS = 3.0
+_TELL_SECONDS = 0.5
 _PATIENCE_SECONDS = 30.0
 """How long a question waits for the index to be opened, just after a start."""
+_LONGEST_SECONDS = 300.0
+"""How long a thread waits for it: on a busy machine the libraries alone take a minute to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Librarian:
         self._looked = -_LOOK_SECONDS
         self._parts: Parts | None = None
         self._indexing: Indexing | None = None
-        self._wanted = False
+        self._wanted = self._stale = False
+        self._told = -_TELL_SECONDS
         self._stop, self._wake, self._tried = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self.problem: str | None = None
@@ -118,7 +121,7 @@ class Librarian:
             self._tried.clear()
             self._wanted = True
             self._wake.set()
-            self._tried.wait(2 * _PATIENCE_SECONDS)
+            self._tried.wait(_LONGEST_SECONDS)
         if self._parts is None:
             raise Unavailable(self.problem or "the knowledge base is not open")
         return self._parts
@@ -142,9 +145,10 @@ class Librarian:
             if pause:
                 self._wake.wait(pause)
                 self._wake.clear()
-        if self._parts is not None:
-            self._parts.index.close()
-            self._parts = None
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            parts.search.close()
+            parts.index.close()
 
     def _trouble(self, said: str) -> None:
         if said != self.problem:
@@ -163,6 +167,8 @@ class Librarian:
                 return False
             self._open()
         self.problem = None
+        if self._stale and self._parts is not None:
+            self._rebuild(self._parts)
         if not has_work or self._indexing is None:
             return False
         return self._indexing.step(alone=self._alone)
@@ -170,58 +176,69 @@ class Librarian:
     def _open(self) -> None:
         started = time.monotonic()
         parts = self._open_parts()
-        try:
-            if parts.index.stale():
-                self._rebuild(parts)
-        except BaseException:
-            parts.index.close()
-            raise
         self._indexing = Indexing(
             self._shelf, self._files, parts.index, parts.read, parts.cut, self._stop.is_set
         )
         self._parts, self.problem = parts, None
         self._tried.set()
         log.info("the knowledge base is open after %.1f s", time.monotonic() - started)
+        self._stale = parts.index.stale()
 
     def _rebuild(self, parts: Parts) -> None:
-        """Embed everything again by another model, with its progress where every process can read it."""
-        log.info("the index was made by another embedding model and is built again")
+        """Embed what has no vector of this model, with the progress where every process can read it.
+
+        Meanwhile all is found by its words.
+        """
+        log.info("the index is built again: its vectors are another model's, or were lost")
 
         def tell(share: float) -> None:
             if self._stop.is_set():
                 raise Stopped
-            self.problem = f"the knowledge base is being built again for another model ({share:.0%})"
-            self._tried.set()
-            write_json(self._note, {"share": share})
+            if time.monotonic() - self._told >= _TELL_SECONDS:
+                self._told = time.monotonic()
+                write_json(self._note, {"share": share})
 
         try:
             tell(0.0)
             parts.index.rebuild(tell)
+            self._stale = False
         finally:
             self._note.unlink(missing_ok=True)
 
 
-def open_real(database: Database, settings: Settings) -> Parts:
-    """The real parts, by the settings. Takes seconds. Raises `Unavailable`."""
-    from retrieval.index import open_index
-    from retrieval.search import Search
+class RealParts:
+    """Opens the real parts, by the settings. A call takes seconds, and raises `Unavailable`."""
 
-    from retrieval import embeddings, parsing, splitting
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database, self._settings = database, settings
+        self._embedder: Embedder | None = None
 
-    section = settings.documents
-    embedder = embeddings.open_embeddings(
-        section.embeddings, section.embeddings_model, section.embeddings_key
-    )
-    index = open_index(settings.chroma_url, settings.home / "documents" / "index", database, embedder)
-    search = Search(index, embedder, floor=section.floor, reranker=section.reranker)
-    length = splitting.counter(settings.model_location)
-    largest = int(section.largest_mb * 1_000_000)
+    def __call__(self) -> Parts:
+        from retrieval import embeddings, parsing, splitting
+        from retrieval.index import open_index
+        from retrieval.search import Search
 
-    def read(path: Path, name: str) -> Any:
-        return parsing.read(path, name, largest=largest)
+        section, home = self._settings.documents, self._settings.home
+        if self._embedder is None:
+            # Kept for the next try, should another process hold the index now.
+            self._embedder = embeddings.open_embeddings(
+                section.embeddings, section.embeddings_model, section.embeddings_key
+            )
+        place = home / "documents" / "index"
+        index = open_index(self._settings.chroma_url, place, self._database, self._embedder)
+        try:
+            search = Search(index, self._embedder, floor=section.floor, reranker=section.reranker)
+        except BaseException:
+            index.close()
+            raise
+        length = splitting.counter(self._settings.model_location)
+        largest = int(section.largest_mb * 1_000_000)
 
-    def cut(document: Document, sections: Any) -> Any:
-        parts = splitting.split(sections, length, section.passage_tokens)
-        return splitting.passages(document.id, document.audience, parts)
+        def read(path: Path, name: str) -> Sequence[Section]:
+            return parsing.read(path, name, largest=largest)
 
-    return Parts(index, embedder, search, read, cut)
+        def cut(document: Document, sections: Sequence[Section]) -> Sequence[Passage]:
+            pieces = splitting.split(sections, length, section.passage_tokens)
+            return splitting.passages(document.id, document.audience, pieces)
+
+        return Parts(index, self._embedder, search, read, cut)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from anyio import CapacityLimiter, to_thread
 
 from assistant.accounts import Account, AccountError, check_group
-from assistant.librarian import Librarian, Parts, open_real
+from assistant.librarian import Librarian, Parts, RealParts
 from feedback.database import Database
 from retrieval.files import Files, clean_name, too_large
 from retrieval.records import (
@@ -53,7 +53,7 @@ class Library:
         self,
         database: Database,
         settings: Settings,
-        open_parts: Callable[[Database, Settings], Parts] | None = None,
+        open_parts: Callable[[], Parts] | None = None,
     ) -> None:
         self._database, self._settings = database, settings
         self.disabled = _why_disabled(settings) if open_parts is None else None
@@ -64,14 +64,13 @@ class Library:
         """Bytes of the largest file that is taken in."""
         self._files = Files(folder / "files", self.largest)
         self._watched = section.folder
-        opens = open_parts or open_real
         watching = None
         if section.folder is not None:
             watching = Watching(section.folder, self.shelf, self.bring_in, self.take_out)
         self._librarian = Librarian(
             self.shelf,
             self._files,
-            lambda: opens(database, settings),
+            open_parts or RealParts(database, settings),
             folder / "rebuilding.json",
             alone=not settings.chroma_url,
             watching=watching,
@@ -92,6 +91,11 @@ class Library:
     def rebuilding(self) -> float | None:
         """How much of the index has been built again for another model, 0 to 1; None when it is whole."""
         return self._librarian.rebuilding
+
+    @property
+    def watched(self) -> str:
+        """The folder that is watched; empty: none."""
+        return str(self._watched or "")
 
     @property
     def problem(self) -> str | None:

@@ -33,6 +33,7 @@ LARGEST_OUTPUT = 2**27
 WAITS = 5
 """So many times its processor time may reading a file take by the clock: others may be using the machine."""
 
+_DEEPEST = 5000
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _TOO_SLOW = "reading it takes too long (more than {seconds:g} seconds)"
 _TOO_MUCH_MEMORY = "reading it takes too much memory"
@@ -41,7 +42,7 @@ _BROKEN = "it is broken and can't be read"
 
 
 def read(path: Path, name: str, *, largest: int, seconds: float = 60, memory: int = MEMORY) -> list[Section]:
-    """The sections of the file at `path`, which people call `name`. Blocking; `seconds` are of processor time.
+    """The sections of the file at `path`, which people call `name`. Blocking; `seconds` are processor time.
 
     Raises `Unreadable` with the reason if it is none of the formats, broken, protected, empty, larger than
     `largest` bytes, or wants more time or `memory` than it may have. Links are not followed.
@@ -78,7 +79,6 @@ def _open(path: Path, largest: int) -> IO[bytes]:
         if isinstance(error, FileNotFoundError):
             raise Unreadable("it is not there any more") from error
         raise Unreadable(f"it can't be opened: {error.strerror or error}") from error
-    file = os.fdopen(number, "rb", buffering=0)
     try:
         status = os.fstat(number)
         if stat.S_ISDIR(status.st_mode):
@@ -92,9 +92,9 @@ def _open(path: Path, largest: int) -> IO[bytes]:
                 f"it is too large: {_megabytes(status.st_size)} MB, at most {_megabytes(largest)} MB"
             )
     except BaseException:
-        file.close()
+        os.close(number)
         raise
-    return file
+    return os.fdopen(number, "rb", buffering=0)
 
 
 def _megabytes(size: int) -> str:
@@ -102,7 +102,7 @@ def _megabytes(size: int) -> str:
 
 
 def _run(source: IO[bytes], answer: IO[bytes], name: str, seconds: float, memory: int) -> int:
-    """Let a child read `source` and write to `answer`; its exit code. It and all it started have ended then."""
+    """Let a child read `source` and write to `answer`; its exit code. All that it started has ended then."""
     root = str(Path(__file__).resolve().parents[1])
     inherited = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
     process = subprocess.Popen(
@@ -149,6 +149,7 @@ def _limit(seconds: float, memory: int, parent: int) -> None:
             resource.setrlimit(what, (value, value if hard == resource.RLIM_INFINITY else min(value, hard)))
     with suppress(OSError):
         os.nice(10)
+    sys.setrecursionlimit(_DEEPEST)
 
 
 def _answer(work: Callable[[], list[Section]]) -> dict[str, Any]:
@@ -160,8 +161,8 @@ def _answer(work: Callable[[], list[Section]]) -> dict[str, Any]:
     except MemoryError:
         return {"refused": _TOO_MUCH_MEMORY}
     except RecursionError:
-        return {"refused": "it is nested too deep"}
-    except Exception:  # noqa: BLE001 -- whatever a parser raises on a broken file, it means just that
+        return {"refused": "its parts are nested too deep"}
+    except Exception:  # whatever a parser raises on a broken file, it means just that
         logging.getLogger(__name__).exception("not readable")
         return {"refused": _BROKEN}
 

@@ -51,7 +51,7 @@ def table(text: str, fallback: str) -> list[Section]:
 
 def lines(text: str, fallback: str) -> list[Section]:
     """The rows of a JSONL text, one JSON value a line."""
-    found = []
+    found: list[Section] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

@@ -19,8 +19,8 @@ from feedback.database import Database
 from retrieval.records import Document, NotFound, Refused, RetrievalError
 from retrieval.schema import documents, passages
 
-LEASE = timedelta(seconds=180)
-"""Longer than a file takes to be read (a minute at most); while passages are embedded it is renewed."""
+LEASE = timedelta(seconds=400)
+"""Longer than a file may take to be read; while its passages are embedded it is renewed."""
 Change = Literal["new", "replaced", "unchanged"]
 
 

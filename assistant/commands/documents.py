@@ -7,6 +7,7 @@ decides nothing.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(documents, name="documents")
 
 
+@contextmanager
+def _library(home: Path | None) -> Iterator[tuple[House, Library]]:
+    """The knowledge base of a home, not started. What it does is told by these commands, not by its log."""
+    from assistant.app import library_of
+
+    for quiet in ("assistant.library", "assistant.librarian", "retrieval"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)
+    with house_of(home) as house:
+        yield house, library_of(house)
+
+
 def add(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files, or folders with all in them.")],
     group: Group = "",
@@ -43,11 +55,9 @@ def add(
     home: Home = None,
 ) -> None:
     """Add documents; one of the same name is replaced. Exit status 1 if any was refused."""
-    from assistant.app import library_of
     from retrieval.records import Unavailable, Unreadable
 
-    with house_of(home) as house:
-        library = library_of(house)
+    with _library(home) as (house, library):
         if library.disabled:
             raise Unavailable(library.disabled)
         refused, waiting = 0, []
@@ -150,12 +160,10 @@ def _worked_on(house: House, library: Library) -> Iterator[Any]:
 
 def list_(home: Home = None, as_json: Json = False) -> None:
     """Every document, with how far it is."""
-    from assistant.app import library_of
     from retrieval.shelf import as_json as whole
     from retrieval.shelf import in_order
 
-    with house_of(home) as house:
-        library = library_of(house)
+    with _library(home) as (_, library):
         rows = [dict(whole(document)) for document in in_order(library.shelf.all())]
         rebuilding = library.rebuilding
     if not as_json:
@@ -173,10 +181,8 @@ def remove(
     home: Home = None,
 ) -> None:
     """Remove a document: nobody finds or opens it any more."""
-    from assistant.app import library_of
 
-    with house_of(home) as house:
-        library = library_of(house)
+    with _library(home) as (house, library):
         document = library.remove(document_id, who())
         if library.enabled:
             with _worked_on(house, library) as check:
@@ -194,12 +200,10 @@ def search(
     as_json: Json = False,
 ) -> None:
     """What a person would find: of everybody's documents, with `--group` of that group's too."""
-    from assistant.app import library_of
     from assistant.simulation import running
     from retrieval.records import Unavailable
 
-    with house_of(home) as house:
-        library = library_of(house)
+    with _library(home) as (house, library):
         if library.disabled:
             raise Unavailable(library.disabled)
         url = running(house.settings.home)
@@ -258,6 +262,7 @@ def _look(library: Library, text: str, group: str, most: int) -> list[dict[str, 
         return []
     library.start()
     try:
+        library.parts()
         hits = asyncio.run(library.search(text, {group}, most=most))
         rows = library.shelf.some({hit.passage.source_id for hit in hits})
         return [

@@ -95,6 +95,9 @@ class FakeSearch:
                     found.append(Hit(one, score, score))
         return sorted(found, key=lambda hit: -hit.score)[:most]
 
+    def close(self) -> None:
+        pass
+
 
 class FakeEmbedder:
     """As many numbers as a text has letters."""
@@ -142,7 +145,7 @@ class Books:
         self.may_open = threading.Event()
         self.may_open.set()
 
-    def __call__(self, *_: object) -> Any:
+    def __call__(self) -> Any:
         from assistant.librarian import Parts
 
         self.may_open.wait(10)
