@@ -126,7 +126,9 @@ def _chat(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
     @routes.post("/v1/chat/completions", response_model=None)
     async def completions(asked: ChatRequest, request: Request, account: Account = user) -> Any:
         messages = tuple(message.as_sent() for message in asked.messages)
-        begun = await chat.begin(Ask(account, messages, asked.model, asked.sampling()))
+        begun = await chat.begin(
+            Ask(account, messages, asked.model, asked.sampling(), grounded=asked.grounded)
+        )
         headers = {"x-apprentice-adapter": begun.answered_by, "x-request-id": begun.id}
         if not asked.stream:
             whole = await _unless_gone(request, _whole(chat, begun, metrics))

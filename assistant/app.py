@@ -24,6 +24,8 @@ from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.finding import Finding
+from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
@@ -120,6 +122,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
         ask_share=settings.chat.ask_share,
+        grounds=Grounds(Finding(library, approvals), engines, settings.documents.tokens),
     )
 
     @asynccontextmanager

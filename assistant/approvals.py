@@ -49,6 +49,10 @@ class Answers(Protocol):
     def empty(self) -> bool:
         """Whether there is nothing to be found."""
 
+    @property
+    def bookless(self) -> bool:
+        """Whether there are no documents, be there approved answers or not."""
+
     def put_answer(self, approval_id: str, question: str, answer: str, audience: str = EVERYBODY) -> None:
         """Have it found from now on. Raises `Unavailable`."""
 
@@ -105,7 +109,7 @@ class Approvals:
         if turn.status == "pending":
             raise NotApproved("this answer is still being written; approve it when it is done")
         audience = self.audience(turn)
-        text, asked = answer.strip() or turn.answer, question.strip() or turn.question
+        text, asked = answer.strip() or turn.answer, question.strip() or turn.searched or turn.question
         made = self.rows.add(turn.id, asked, text, audience, account.name, _tokens(asked, text))
         try:
             self._library.put_answer(made.id, made.question, made.answer, audience)

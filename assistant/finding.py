@@ -22,6 +22,11 @@ class Finding:
         """Whether there is nothing to be found at all; may read a database."""
         return self._library.empty
 
+    @property
+    def bookless(self) -> bool:
+        """Whether there are no documents."""
+        return self._library.bookless
+
     async def find(self, question: str, account: Account) -> list[Hit]:
         """Examples, and then passages, each the best first. Raises `Unavailable`."""
         examples = await self._approvals.find(question, account)

@@ -88,6 +88,11 @@ class Library:
         return not self.enabled or not self.shelf.holds_passages()
 
     @property
+    def bookless(self) -> bool:
+        """Whether there are no documents, be there approved answers or not."""
+        return not self.shelf.holds_passages(("document",))
+
+    @property
     def rebuilding(self) -> float | None:
         """How much of the index has been built again for another model, 0 to 1; None when it is whole."""
         return self._librarian.rebuilding
