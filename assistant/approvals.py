@@ -191,16 +191,24 @@ class Approvals:
 
         Raises `Unavailable`.
         """
+        used, spared = await self._choose(question, account, await to_thread.run_sync(self._live))
+        if used or spared:
+            ids = [[hit.passage.source_id for hit in hits] for hits in (used, spared)]
+            await to_thread.run_sync(self.rows.served, *ids)
+        return used
+
+    async def look(self, question: str, account: Account) -> list[Hit]:
+        """The same, whoever answers, and without counting."""
+        return (await self._choose(question, account, None))[0]
+
+    async def _choose(
+        self, question: str, account: Account, adapter: str | None
+    ) -> tuple[list[Hit], list[Hit]]:
         hits = await self._library.find(question, account, kinds=ANSWERS, most=_LOOKED_AT, floor=FLOOR)
         if not hits:
-            return []
-        return await to_thread.run_sync(self._chosen, hits)
-
-    def _chosen(self, hits: Sequence[Hit]) -> list[Hit]:
-        rows, live = self.rows.some({hit.passage.source_id for hit in hits}), self._live()
-        used, spared = choose(hits, rows, live)
-        self.rows.served([hit.passage.source_id for hit in used], [hit.passage.source_id for hit in spared])
-        return used
+            return [], []
+        rows = await to_thread.run_sync(self.rows.some, {hit.passage.source_id for hit in hits})
+        return choose(hits, rows, adapter)
 
 
 def choose(

@@ -16,6 +16,7 @@ from assistant.accounts import Account
 from assistant.approvals import Approvals, as_json
 from assistant.requests import Plain
 from feedback.approved import LONGEST_ANSWER, LONGEST_QUESTION
+from retrieval.records import as_json as kept
 
 Asking = Callable[[Request], Awaitable[Account]]
 _Id = Annotated[str, Path(pattern=r"^[!-~]{1,60}$")]
@@ -45,6 +46,13 @@ def router(approvals: Approvals, live: Callable[[], str | None], staff: Asking) 
     async def listed(most: int = Query(1_000, ge=1, le=10_000), account: Account = needed) -> dict[str, Any]:
         found, now = await run_in_threadpool(lambda: (approvals.rows.all(most), live()))
         return {"object": "list", "data": [as_json(one, now) for one in found]}
+
+    @routes.get("/v1/approvals/search")
+    async def search(
+        q: str = Query(min_length=1, max_length=LONGEST_QUESTION), account: Account = needed
+    ) -> dict[str, Any]:
+        hits = await approvals.look(q, account)
+        return {"object": "list", "data": [kept(hit, number) for number, hit in enumerate(hits, 1)]}
 
     @routes.delete("/v1/approvals/{approval_id}")
     async def take_back(approval_id: _Id, account: Account = needed) -> dict[str, Any]:
