@@ -24,17 +24,21 @@ from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.examples import as_example
 from assistant.finding import Finding
 from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
+from assistant.prompt import with_system
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
 from feedback.alerts import Alerts
 from feedback.approved import Approved
 from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
+from feedback.records import Message
 from feedback.store import Store
+from training import learned
 from training.canaries import Canaries
 from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
@@ -223,6 +227,18 @@ def streaming_of(house: House, engines: Engines) -> Streaming:
     return Streaming(engines, {"temperature": chat.temperature, "top_p": chat.top_p}, chat.max_tokens)
 
 
+def learned_of(house: House, engines: Engines) -> learned.Learned:
+    """What finds out which approved answers the live adapter needs no more."""
+    system = house.settings.system_prompt
+
+    def prompts(question: str, answer: str) -> tuple[list[Message], list[Message]]:
+        bare = with_system([{"role": "user", "content": question}], system)
+        return bare, as_example(bare, question, answer)
+
+    rows = Approved(house.database)
+    return learned.Learned(TrainingEngine(engines), house.registry, rows, prompts)
+
+
 async def work(house: House, once: bool) -> None:
     """The worker: train whenever it is due, until it is told to stop; with `once`, until nothing is due."""
     settings, engines = house.settings, engines_of(house.settings)
@@ -233,13 +249,18 @@ async def work(house: House, once: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     pipeline = pipeline_of(house, engines)
     # Beside the worker's loop: a run takes minutes, and monitoring must neither wait for it nor end it.
-    watching = asyncio.create_task(watch(house.monitor, beat=True))
+    beside = [asyncio.create_task(watch(house.monitor, beat=True))]
+    if not once:
+        beside.append(asyncio.create_task(learned.watch(learned_of(house, engines))))
     try:
         worker = Worker(house.store, house.runs, pipeline, settings.training, house.canaries)
         await worker.work(once=once, stop=stop)
+        if once:
+            await learned_of(house, engines).step()
     finally:
-        watching.cancel()
-        await asyncio.wait([watching])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await engines.close()
 
 

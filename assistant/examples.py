@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from assistant.grounding import with_passages
 from feedback.records import EXAMPLE, Message
 
 
@@ -32,6 +33,12 @@ def with_examples(messages: Sequence[Message], examples: Sequence[Example]) -> l
 def among(passages: Sequence[Mapping[str, Any]]) -> list[Example]:
     """The examples among passages as a turn keeps them, the best first."""
     return [Example(str(one["title"]), str(one["text"])) for one in passages if one.get("kind") == "answer"]
+
+
+def as_example(messages: Sequence[Message], question: str, answer: str) -> list[Message]:
+    """The prompt as people get it when this approved answer, and nothing else, is found."""
+    kept = {"number": 1, "kind": "answer", "title": question, "text": answer}
+    return with_examples(with_passages(messages, [kept]), among([kept]))
 
 
 def _exchange(example: Example) -> list[Message]:
