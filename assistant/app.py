@@ -126,7 +126,9 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
         ask_share=settings.chat.ask_share,
-        grounds=Grounds(Finding(library, approvals), engines, settings.documents.tokens),
+        grounds=Grounds(Finding(library, approvals), engines, settings.documents.tokens)
+        if library.enabled
+        else None,
     )
 
     @asynccontextmanager

@@ -113,9 +113,9 @@ class Chat:
         self._ask_share = ask_share
         self._grounds = grounds
 
-    async def has_documents(self) -> bool:
-        """Whether there is anything that answers could stand on."""
-        return self._grounds is not None and await self._grounds.there()
+    def has_documents(self) -> bool:
+        """Whether there is anything that answers could stand on; may read the database."""
+        return self._grounds is not None and self._grounds.there
 
     async def begin(self, ask: Ask) -> Begun:
         """Build the prompt, find the conversation, choose the adapter, and store the turn as pending.
@@ -336,15 +336,10 @@ def _renamed(chunk: Mapping[str, Any], begun: Begun) -> dict[str, Any]:
     choices = []
     for choice in chunk.get("choices", ()):
         turn = begun.turns[choice["index"]]
-        told = _told(turn) if choice.get("finish_reason") else {}
+        told = grounding.told(turn) if choice.get("finish_reason") else {}
         delta = {**(choice.get("delta") or {}), **told}
         choices.append({**choice, "delta": delta, "turn_id": turn.id, "asked": turn.asked})
     return {**chunk, "id": begun.id, "model": begun.answered_by, "choices": choices}
-
-
-def _told(turn: Turn) -> dict[str, Any]:
-    """What goes with an answer for which documents were looked through: the sources, if any."""
-    return {} if turn.searched is None else {"passages": grounding.as_sources(turn.passages)}
 
 
 def _ending(
@@ -375,7 +370,7 @@ def _choice(index: int, begun: Begun, progress: _Progress, logprobs: list[Any]) 
     if progress.tool_calls:
         message["tool_calls"] = [progress.tool_calls[key] for key in sorted(progress.tool_calls)]
         message["content"] = message["content"] or None
-    message |= _told(begun.turns[index])
+    message |= grounding.told(begun.turns[index])
     return {
         "index": index,
         "message": message,

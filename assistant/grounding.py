@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assistant.prompt import last_question, text_of
-from feedback.records import PASSAGES, Message
+from feedback.records import PASSAGES, Message, Turn
 
 Kept = Mapping[str, Any]
 """A passage as a turn keeps it (`retrieval.records.as_json`)."""
@@ -22,6 +22,7 @@ MOST_OF_THE_CONTEXT = 3
 """Passages take at most this part of what the model can hold."""
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _FENCE = re.compile(r"<\s*(/?)\s*passages\s*>", re.IGNORECASE)
 # What chat templates of many models are made of: as one token it would end our message and open another.
 _CONTROL = re.compile(
@@ -79,14 +80,12 @@ def within(sizes: Sequence[int], budget: int) -> list[int]:
 
 _LONGEST = 1_000
 """Characters of a question that are searched for: what is embedded is cut by its model anyway."""
-_FOLLOWS = re.compile(
-    r"^(?:and|or|but|so|then|also|what about|how about)\b"
-    r"|\b(?:it|its|that|this|they|them|their|those|these|there|one|ones|he|she|his|her|same)\b",
-    re.IGNORECASE,
-)
-_SHORT = 2
-"""Words that say something, up to which a question may hang on the one before."""
-_FOLLOW_LENGTH = 12
+_GOES_ON = re.compile(r"(?:and|or|but|also|then|so|what about|how about)\b", re.IGNORECASE)
+_POINTS_BACK = frozenset(["it", "its", "that", "this", "they", "them", "their", "those", "these", "there"])
+_FEW = 3
+"""Words that say something, up to which a question that points back needs what it points to."""
+_LONGEST_FOLLOW_UP = 12
+"""Words; who asks at more length says what about."""
 _EMPTY_WORDS = """
     a about all am an and any are as at be but by can could did do does for from give had has have how i if
     in is it its long many me much my of off on one or our please same should so some tell than that the them
@@ -96,8 +95,8 @@ _EMPTY_WORDS = """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 _PASSING_WORDS = """
     hi hello hey dear good morning evening afternoon day thanks thank thx cheers great nice well done perfect
-    super cool ok okay fine sorry bye goodbye see later yes no yeah nope sure alright welcome today robot bot
-    human real person angry useless bad help there up doing going
+    super cool ok okay fine sorry bye goodbye see later no nope alright welcome today robot bot human real
+    person angry useless bad help you doing
 """
 _PASSING = frozenset(_PASSING_WORDS.split())
 
@@ -111,7 +110,9 @@ def search_question(messages: Sequence[Message]) -> str:
         return ""
     asked = [text_of(message.get("content")) for message in messages if message.get("role") == "user"]
     question = last_question(messages).strip()
-    if not _words(question) - _EMPTY - _PASSING and not (len(asked) > 1 and _follows(question)):
+    words = _words(question)
+    in_passing = bool(words & _PASSING) or len(asked) < 2
+    if in_passing and not words - _EMPTY - _PASSING:
         return ""
     for earlier in reversed(asked[:-1]):
         if not _follows(question):
@@ -121,9 +122,12 @@ def search_question(messages: Sequence[Message]) -> str:
 
 
 def _follows(question: str) -> bool:
-    words = question.split()
-    few = len(_words(question) - _EMPTY) <= _SHORT
-    return 0 < len(words) <= _FOLLOW_LENGTH and (few or bool(_FOLLOWS.search(question)))
+    words, length = _words(question), len(question.split())
+    telling = len(words - _EMPTY)
+    if length > _LONGEST_FOLLOW_UP:
+        return False
+    points = bool(words & _POINTS_BACK) and telling <= _FEW
+    return points or telling == 0 or (telling == 1 and length <= _FEW) or bool(_GOES_ON.match(question))
 
 
 def _words(text: str) -> frozenset[str]:
@@ -140,15 +144,20 @@ def cited(answer: str, passages: Sequence[Kept]) -> list[int]:
     return list(dict.fromkeys(number for number in named if number in known))
 
 
-def as_sources(passages: Sequence[Kept]) -> list[dict[str, Any]]:
-    """The passages as programs see them beside an answer: without their whole text, with a link."""
-    return [
-        {
-            **{name: passage[name] for name in ("number", "id", "kind", "title", "page", "score")},
-            "url": link(passage),
-        }
-        for passage in passages
-    ]
+def holds_figures(answer: str, passage: Kept) -> bool:
+    """Whether the answer has figures, and all of them stand in the passage."""
+    figures = set(_FIGURE.findall(_MARK.sub("", answer)))
+    return bool(figures) and figures <= set(_FIGURE.findall(str(passage["text"])))
+
+
+def told(turn: Turn) -> dict[str, Any]:
+    """What programs are told beside an answer for which documents were looked through: its sources, without
+    their whole text and with a link; none if none were found."""
+    if turn.searched is None:
+        return {}
+    names = ("number", "id", "kind", "title", "page", "score")
+    sources = [{name: passage[name] for name in names} | {"url": link(passage)} for passage in turn.passages]
+    return {"passages": sources}
 
 
 def link(passage: Kept) -> str | None:

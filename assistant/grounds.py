@@ -61,9 +61,10 @@ class Grounds:
         self._engines = engines
         self._tokens = tokens
 
-    async def there(self) -> bool:
-        """Whether there is anything to be found."""
-        return not await to_thread.run_sync(lambda: self._finder.empty)
+    @property
+    def there(self) -> bool:
+        """Whether there is anything to be found; may read a database."""
+        return not self._finder.empty
 
     async def ground(self, messages: Sequence[Message], account: Account, room: int, fixed: bool) -> Ground:
         """The dialogue with passages before its last question, or with word that none was found.
@@ -72,7 +73,7 @@ class Grounds:
         be left out later, so passages may take their place. Raises `EngineUnavailable`.
         """
         question = grounding.search_question(messages)
-        if not question or not await self.there():
+        if not question or not await to_thread.run_sync(lambda: self.there):
             return Ground(messages)
         try:
             hits = await self._finder.find(question, account)
@@ -83,10 +84,11 @@ class Grounds:
         least = list(messages) if fixed else (prompts.shorter(messages) or [list(messages)])[-1]
         kept = await self._fitting(kept, least, room)
         if hits and not kept:
-            # They were found, and there is no room: to say that there are none would be wrong.
-            return Ground(messages, searched=question)
+            # To say that nothing was found would be wrong.
+            log.info("no room for passages beside this dialogue")
+            return Ground(messages)
         if not kept and await to_thread.run_sync(lambda: self._finder.bookless):
-            return Ground(messages, searched=question)
+            return Ground(messages)
         prompt = grounding.with_passages(messages, kept)
         return Ground(examples.with_examples(prompt, examples.among(kept)), kept, question)
 

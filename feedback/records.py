@@ -227,7 +227,7 @@ def _bare(message: Message) -> Message:
     # Beside pictures and other parts the passages are a part of their own.
     first = content[0] if isinstance(content, list) and content else None
     if isinstance(first, Mapping) and str(first.get("text", "")).startswith(PASSAGES[0]):
-        return {**message, "content": content[1:]}
+        return {**message, "content": list(content or ())[1:]}
     return message
 
 

@@ -107,7 +107,7 @@ def _follow(house: House, library: Library, waiting: Sequence[Document]) -> int:
                     refused += _told(name, document)
             share = sum(document.progress for document in found.values() if document.id in left)
             total = len(waiting)
-            tell(f"indexing {_many(total)}", (total - len(left) + share) / total)
+            tell(f"indexing {_many(total, 'document')}", (total - len(left) + share) / total)
             if left:
                 time.sleep(_POLL_SECONDS)
     return refused
@@ -121,7 +121,7 @@ def _told(name: str, document: Document | None) -> int:
         typer.echo(f"refused    {name}: {document.reason}", err=True)
         return 1
     else:
-        typer.echo(f"ready      {name} ({document.passages} passages)")
+        typer.echo(f"ready      {name} ({_many(document.passages, 'passage')})")
     return 0
 
 
@@ -272,5 +272,5 @@ def _look(library: Library, text: str, group: str, most: int) -> list[dict[str, 
         library.close()
 
 
-def _many(count: int) -> str:
-    return f"{count:,} document{'' if count == 1 else 's'}"
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -45,6 +45,8 @@ class Page:
     """The turn whose question stands in the composer to be asked differently."""
     set_aside: str = ""
     """What stood in the composer when an edit began."""
+    grounded: bool = True
+    """Whether documents are to be looked through in the conversation that begins with the next question."""
     placed: bool = False
     """Whether it is known which conversation this page shows, be it a new one."""
     awaited: str | None = None

@@ -42,7 +42,7 @@ def shop(tmp_path: Path) -> Path:
 def test_a_folder_comes_in_and_what_is_refused_is_named(cli: Cli, books: Books, shop: Path) -> None:
     done = cli("documents", "add", str(shop))
     assert done.status == 1
-    assert "ready      deep/shoes.md (1 passages)" in done.out
+    assert "ready      deep/shoes.md (1 passage)" in done.out
     assert "ready      returns.md" in done.out
     assert "refused    bad.md: it is broken" in done.err
     assert "hidden" not in done.out + done.err
