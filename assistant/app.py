@@ -184,6 +184,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         monitor=house.monitor,
         cost_per_hour=settings.monitoring.cost_per_hour,
         library=library,
+        approvals=approvals,
     )
     return app
 

@@ -88,7 +88,7 @@ class Approvals:
         self.rows = rows
         self._store = store
         self._library = library
-        self._live = live
+        self.live = live
 
     @property
     def enabled(self) -> bool:
@@ -191,10 +191,10 @@ class Approvals:
 
         Raises `Unavailable`.
         """
-        used, spared = await self._choose(question, account, await to_thread.run_sync(self._live))
+        used, spared = await self._choose(question, account, await to_thread.run_sync(self.live))
         if used or spared:
-            ids = [[hit.passage.source_id for hit in hits] for hits in (used, spared)]
-            await to_thread.run_sync(self.rows.served, *ids)
+            ours, theirs = ([hit.passage.source_id for hit in hits] for hits in (used, spared))
+            await to_thread.run_sync(self.rows.served, ours, theirs)
         return used
 
     async def look(self, question: str, account: Account) -> list[Hit]:

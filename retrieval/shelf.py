@@ -137,7 +137,7 @@ class Shelf:
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(passages)).scalar() or 0)
 
-    def holds_passages(self, kinds: Collection[Kind] = ("document", "answer")) -> bool:
+    def holds_passages(self, kinds: Sequence[Kind] = ("document", "answer")) -> bool:
         """Whether anything of these kinds can be found at all."""
         query = select(passages.c.id).where(passages.c.kind.in_(kinds)).limit(1)
         with self._database.read() as connection:

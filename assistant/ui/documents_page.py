@@ -17,8 +17,9 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account, Accounts
+from assistant.approvals import Approvals
 from assistant.library import Library
-from assistant.ui import admin_views, theme
+from assistant.ui import admin_views, approvals_view, theme
 from assistant.ui import documents_views as views
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
@@ -184,7 +185,7 @@ class DocumentsEvents:
         return parts if before != shown.drawn else {}
 
 
-def build(library: Library, accounts: Accounts) -> gr.Blocks:
+def build(library: Library, accounts: Accounts, approvals: Approvals | None = None) -> gr.Blocks:
     """The page, ready to be mounted."""
     door = Doorman(accounts, "staff")
     events = DocumentsEvents(library, accounts, door)
@@ -197,6 +198,9 @@ def build(library: Library, accounts: Accounts) -> gr.Blocks:
                     parts |= _documents()
                 with gr.Tab("Try a question"):
                     parts |= _trying()
+                if approvals is not None:
+                    with gr.Tab("Approved answers"):
+                        approvals_view.build(blocks, parts["overview"], approvals, door)
             parts |= _question()
         _connect(blocks, shown, parts, events)
     return queued(blocks, at_once=40, waiting=500)
