@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from assistant import routing
 from assistant.accounts import Account, Accounts
+from assistant.approvals import Approvals, NotApproved
 from assistant.chat import Ask, Begun, Chat
 from assistant.errors import AssistantError, EngineRefused, EngineUnavailable
 from assistant.metrics import Metrics
@@ -51,6 +52,7 @@ def router(
     canaries: Canaries,
     ready: Callable[[], str | None],
     metrics: Metrics,
+    approvals: Approvals | None = None,
 ) -> APIRouter:
     """All routes for programs, over services that the composition root hands in."""
     routes = APIRouter()
@@ -59,7 +61,7 @@ def router(
     _health(routes, ready, metrics, bearer(accounts, "admin"))
     _models(routes, registry, user)
     _chat(routes, chat, metrics, user)
-    _feedback(routes, chat, metrics, user)
+    _feedback(routes, chat, metrics, user, approvals)
     _training(routes, runs, registry, admin)
     _canary(routes, canaries, staff, admin)
     return routes
@@ -205,20 +207,33 @@ def _event(data: Mapping[str, Any]) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-def _feedback(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
+def _feedback(
+    routes: APIRouter, chat: Chat, metrics: Metrics, user: Any, approvals: Approvals | None
+) -> None:
     @routes.post("/v1/feedback")
     async def feedback(said: FeedbackRequest, account: Account = user) -> dict[str, Any]:
+        if said.approve and not account.may("staff"):
+            raise HTTPException(
+                403, f"only staff approve answers; {account.name} has the role {account.role}"
+            )
         verdict = Verdict(said.rating, tuple(said.reasons), said.comment, said.correction)
         rating = await run_in_threadpool(
             chat.store.judge, said.completion_id, account.id, account.role, verdict
         )
         metrics.rated(said.rating)
+        made, why_not = None, ""
+        if approvals is not None and said.approve is not False:
+            made, why_not = await run_in_threadpool(
+                approvals.correct, said.completion_id, account, said.correction
+            )
         return {
             "id": rating.id,
             "object": "feedback",
             "completion_id": rating.turn_id,
             "rating": rating.thumb,
             "created": int(rating.created_at.timestamp()),
+            **({"approval": made.id} if made else {}),
+            **({"not_approved": why_not} if why_not else {}),
         }
 
 
@@ -356,7 +371,7 @@ def _status(error: Exception) -> int:
             return error.status
         case NoFact() | NoTraining() | NoDocument() | routing.NoSuchModel():
             return 404
-        case Invalid() | Refused() | DocumentRefused() | Unreadable():
+        case Invalid() | NotApproved() | Refused() | DocumentRefused() | Unreadable():
             return 400
         case EngineUnavailable() | DatabaseUnavailable() | Unavailable():
             return 503

@@ -19,24 +19,31 @@ from functools import partial
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, documents_api, migrations
+from assistant import api, approvals_api, documents_api, migrations
 from assistant.accounts import Accounts
+from assistant.approvals import Approvals
 from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.examples import as_example
+from assistant.finding import Finding
 from assistant.gaps import Gaps
 from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
+from assistant.prompt import with_system
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
 from assistant.tools import open_toolbox
 from assistant.triage import Asking, Triage, audiences_of
 from feedback.alerts import Alerts
+from feedback.approved import Approved
 from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
+from feedback.records import Message
 from feedback.store import Store
+from training import learned
 from training.canaries import Canaries
 from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
@@ -117,11 +124,24 @@ def triage_of(house: House, library: Library, engines: Engines) -> Triage:
     )
 
 
+def approvals_of(house: House, library: Library) -> Approvals:
+    """The approved answers of this home, found by this library."""
+    return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
+
+
+def live_name(registry: Registry) -> str | None:
+    """The name of the adapter that is live."""
+    live = registry.live()
+    return live.name if live is not None else None
+
+
 def web(house: House, library: Library | None = None) -> FastAPI:
     """The web application: pages for people, routes for programs, on one port."""
     library = library or library_of(house)
+    approvals = approvals_of(house, library)
     settings, engines = house.settings, engines_of(house.settings)
     triage = triage_of(house, library, engines)
+    grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = Chat(
         house.store,
@@ -138,7 +158,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
             find=lambda question, account, most: library.find(question, account, most=most),
         ),
         tool_rounds=settings.chat.tool_rounds,
-        grounds=Grounds(library, engines, settings.documents.tokens) if library.enabled else None,
+        grounds=grounds if library.enabled else None,
     )
 
     @asynccontextmanager
@@ -169,11 +189,13 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.install_errors(app)
     app.include_router(
-        api.router(chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics)
+        api.router(
+            chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics, approvals
+        )
     )
-    app.include_router(
-        documents_api.router(library, api.bearer(house.accounts, "user"), api.bearer(house.accounts, "staff"))
-    )
+    staff = api.bearer(house.accounts, "staff")
+    app.include_router(approvals_api.router(approvals, lambda: live_name(house.registry), staff))
+    app.include_router(documents_api.router(library, api.bearer(house.accounts, "user"), staff))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
     # What is sent to a page waits here until it is taken in, and not in a folder of the whole machine.
@@ -194,6 +216,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         cost_per_hour=settings.monitoring.cost_per_hour,
         library=library,
         triage=triage,
+        approvals=approvals,
     )
     return app
 
@@ -239,6 +262,18 @@ def streaming_of(house: House, engines: Engines) -> Streaming:
     return Streaming(engines, {"temperature": chat.temperature, "top_p": chat.top_p}, chat.max_tokens)
 
 
+def learned_of(house: House, engines: Engines) -> learned.Learned:
+    """What finds out which approved answers the live adapter needs no more."""
+    system = house.settings.system_prompt
+
+    def prompts(question: str, answer: str) -> tuple[list[Message], list[Message]]:
+        bare = with_system([{"role": "user", "content": question}], system)
+        return bare, as_example(bare, question, answer)
+
+    rows = Approved(house.database)
+    return learned.Learned(TrainingEngine(engines), house.registry, rows, prompts)
+
+
 async def work(house: House, once: bool) -> None:
     """The worker: train whenever it is due, until it is told to stop; with `once`, until nothing is due."""
     settings, engines = house.settings, engines_of(house.settings)
@@ -249,13 +284,18 @@ async def work(house: House, once: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     pipeline = pipeline_of(house, engines)
     # Beside the worker's loop: a run takes minutes, and monitoring must neither wait for it nor end it.
-    watching = asyncio.create_task(watch(house.monitor, beat=True))
+    beside = [asyncio.create_task(watch(house.monitor, beat=True))]
+    if not once:
+        beside.append(asyncio.create_task(learned.watch(learned_of(house, engines))))
     try:
         worker = Worker(house.store, house.runs, pipeline, settings.training, house.canaries)
         await worker.work(once=once, stop=stop)
+        if once:
+            await learned_of(house, engines).step()
     finally:
-        watching.cancel()
-        await asyncio.wait([watching])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await engines.close()
 
 

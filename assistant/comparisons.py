@@ -20,7 +20,7 @@ from assistant.files import read_json, write_json
 from feedback.reading import Reader
 from feedback.records import Judged, Message, normalise
 from training import comparing, comparison, comparison_verdict, questions, screening, vote_model
-from training.comparing import AT_ONCE, Judgement, Passages, Piece, Plan, Tell
+from training.comparing import AT_ONCE, Judgement, Lay, Piece, Plan, Tell
 from training.comparison import Comparison, Helper, Judge
 from training.raters import Rater
 from training.records import Adapter, TrainingError
@@ -98,19 +98,23 @@ async def compare(
     house: House,
     speaker: Streaming,
     wish: Wish,
-    passages: Passages | None = None,
+    passages: Lay | None = None,
     tell: Tell = lambda *_: None,
+    examples: Lay | None = None,
 ) -> Comparison:
-    """Ask, measure, judge. Raises `AssistantError` in one sentence where there is nothing to compare."""
+    """Ask, measure, judge. `passages` and `examples` lay into a prompt what the home has of them.
+
+    Raises `AssistantError` in one sentence where there is nothing to compare.
+    """
     asked, opinions, notes = await asyncio.to_thread(_questions, house.store, wish)
     judge, judgement = await asyncio.to_thread(_judge, wish, asked, opinions)
     live = await asyncio.to_thread(house.registry.live)
-    have, missing = await _helpers(house, speaker, live, passages)
+    have, missing = await _helpers(house, speaker, live, passages, examples)
     if not have:
         raise AssistantError(f"there is nothing to compare the bare base with: {' '.join(missing)}")
     system = [{"role": "system", "content": house.settings.system_prompt}]
     name = live.name if live and "adapter" in have else None
-    plan = Plan(asked, comparison.cells(have), system, name, passages, judgement, wish.seed)
+    plan = Plan(asked, comparison.cells(have), system, name, passages, examples, judgement, wish.seed)
     found = await comparing.ask(speaker, plan, tell)
     if not found.answers:
         raise AssistantError(f"not one answer came: {found.complaints[0]}")
@@ -185,9 +189,13 @@ def _judge(
 
 
 async def _helpers(
-    house: House, speaker: Streaming, live: Adapter | None, passages: Passages | None
+    house: House,
+    speaker: Streaming,
+    live: Adapter | None,
+    passages: Lay | None,
+    examples: Lay | None,
 ) -> tuple[list[Helper], list[str]]:
-    """Which of the three there are, and why the others are not."""
+    """Which of them there are, and why the others are not."""
     have: list[Helper] = []
     missing = []
     if house.settings.system_prompt:
@@ -206,6 +214,8 @@ async def _helpers(
         have.append("retrieval")
     else:
         missing.append("Retrieval is left out: there is no knowledge base yet.")
+    if examples is not None:
+        have.append("examples")
     return have, missing
 
 

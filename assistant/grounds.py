@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from anyio import to_thread
 
-from assistant import grounding
+from assistant import examples, grounding
 from assistant import prompt as prompts
 from assistant.accounts import Account
 from assistant.engine.client import Engines
@@ -33,6 +33,10 @@ class Finder(Protocol):
     @property
     def empty(self) -> bool:
         """Whether there is nothing to be found at all; may read a database."""
+
+    @property
+    def bookless(self) -> bool:
+        """Whether there are no documents, so that nobody need be told that none helps."""
 
     async def find(self, question: str, account: Account) -> Sequence[Hit]:
         """The best passages that this person may see, the best first. Raises `RetrievalError`."""
@@ -83,7 +87,10 @@ class Grounds:
             # To say that nothing was found would be wrong.
             log.info("no room for passages beside this dialogue")
             return Ground(messages)
-        return Ground(grounding.with_passages(messages, kept), kept, question)
+        if not kept and await to_thread.run_sync(lambda: self._finder.bookless):
+            return Ground(messages)
+        prompt = grounding.with_passages(messages, kept)
+        return Ground(examples.with_examples(prompt, examples.among(kept)), kept, question)
 
     async def _fitting(
         self, passages: Sequence[dict[str, Any]], least: Sequence[Message], room: int
@@ -97,5 +104,8 @@ class Grounds:
         budget = min(self._tokens, length // grounding.MOST_OF_THE_CONTEXT, length - used - room - _SPARE)
         texts = [grounding.shown(passage) + "\n\n" for passage in passages]
         sizes = await asyncio.gather(*map(self._engines.tokenize_text, texts))
-        places = grounding.within([len(size) for size in sizes], budget)
+        # An approved answer stands in the prompt twice.
+        times = [2 if passage["kind"] == "answer" else 1 for passage in passages]
+        taken = [many * len(size) for many, size in zip(times, sizes, strict=True)]
+        places = grounding.within(taken, budget)
         return [{**passages[place], "number": number} for number, place in enumerate(places, 1)]

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 INSTALL = "documents need the extra: pip install 'apprentice[documents]'"
 _NEEDED = ("bm25s", "chromadb", "langchain_chroma", "langchain_core", "langchain_text_splitters", "pypdf")
+_DOCUMENTS: tuple[Kind, ...] = ("document",)
 _AT_ONCE = 2
 """Questions that are embedded and searched at the same moment; the others wait."""
 
@@ -86,6 +87,11 @@ class Library:
     def empty(self) -> bool:
         """Whether there is nothing that could be found."""
         return not self.enabled or not self.shelf.holds_passages()
+
+    @property
+    def bookless(self) -> bool:
+        """Whether there are no documents, be there approved answers or not."""
+        return not self.shelf.holds_passages(_DOCUMENTS)
 
     @property
     def rebuilding(self) -> float | None:

@@ -112,6 +112,8 @@ class FeedbackRequest(Plain):
     reasons: list[str] = []
     comment: str = ""
     correction: str = ""
+    approve: bool | None = None
+    """Whether the correction is an example for similar questions; by default it is if staff give it."""
 
 
 class RunRequest(Plain):

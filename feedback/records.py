@@ -22,6 +22,8 @@ Message = Mapping[str, Any]
 BETWEEN = "\n\n"
 """In an answer with tools: what stands between the words before a call and those after it."""
 
+EXAMPLE = "example"
+"""The `name` of a message that shows how to answer, and that nobody said."""
 Thumb = Literal["up", "down"]
 TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
 Preference = Literal["first", "second", "tie", "both_bad"]
@@ -221,8 +223,10 @@ PASSAGES = (
 
 
 def as_said(prompt: Sequence[Message]) -> list[Message]:
-    """The messages of a prompt as people said them: without the passages that questions are sent with."""
-    return [_bare(message) if message.get("role") == "user" else message for message in prompt]
+    """The messages of a prompt as people said them: without the passages that questions are sent with, and
+    without examples."""
+    said = (message for message in prompt if message.get("name") != EXAMPLE)
+    return [_bare(message) if message.get("role") == "user" else message for message in said]
 
 
 def _bare(message: Message) -> Message:
@@ -250,7 +254,7 @@ def prompt_key(prompt: Sequence[Message]) -> str:
 
 def thread_key(prompt: Sequence[Message], answer: str) -> str:
     """32 hex that name a dialogue up to and including `answer`; the system prompt does not count,
-    since clients may send one or leave it to us, nor do passages, which they never see in a question."""
+    since clients may send one or leave it to us, nor do passages and examples, which they never see."""
     said = [dict(message) for message in as_said(prompt) if message.get("role") != "system"]
     plain = json.dumps([*said, {"content": answer, "role": "assistant"}], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(plain.encode(errors="replace")).hexdigest()[:32]

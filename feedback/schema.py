@@ -193,10 +193,17 @@ approvals = Table(
     Column("approved_by", String(80), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("ended_at", Moment, nullable=True),
-    # Taken back by whom, or learned by which adapter
+    # Taken back or replaced by whom
     Column("ended_by", String(80), nullable=True),
     Column("reason", Words, nullable=True),
-    Column("tokens", Integer, nullable=True),
+    # How many tokens it takes in a prompt, how often it stood in one, how often that could be spared
+    Column("tokens", Integer, nullable=False, default=0),
+    Column("used", Integer, nullable=False, default=0),
+    Column("spared", Integer, nullable=False, default=0),
+    # The adapter that was asked last without it, and whether that one needs it no more
+    Column("asked_of", String(40), nullable=True),
+    Column("learned", Boolean, nullable=False, default=False),
+    Column("finding", Words, nullable=True),
 )
 
 # What staff should write down, or have written down: a cluster of questions that nothing answered.

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
 from feedback.database import Database
-from retrieval.records import Document, NotFound, Refused, RetrievalError
+from retrieval.records import Document, Kind, NotFound, Refused, RetrievalError
 from retrieval.schema import documents, passages
 
 LEASE = timedelta(seconds=400)
@@ -137,10 +137,11 @@ class Shelf:
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(passages)).scalar() or 0)
 
-    def holds_passages(self) -> bool:
-        """Whether anything can be found at all."""
+    def holds_passages(self, kinds: Sequence[Kind] = ("document", "answer")) -> bool:
+        """Whether anything of these kinds can be found at all."""
+        query = select(passages.c.id).where(passages.c.kind.in_(kinds)).limit(1)
         with self._database.read() as connection:
-            return connection.execute(select(passages.c.id).limit(1)).first() is not None
+            return connection.execute(query).first() is not None
 
     def has_work(self) -> bool:
         """Whether a document waits to be indexed or removed, or was left in the middle of it."""

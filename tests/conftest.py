@@ -27,6 +27,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from feedback.database import Database, connect
 from feedback.schema import (
     alerts,
+    approvals,
     causes,
     choices,
     conversations,
@@ -38,7 +39,7 @@ from feedback.schema import (
 )
 from feedback.store import Store
 
-FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, causes]
+FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals, causes]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""

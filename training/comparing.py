@@ -26,8 +26,8 @@ AT_ONCE = 2
 
 Judgement = Callable[[Sequence[Message], str], float]
 """The probability, 0 to 1, of a thumbs-up for an answer to the question, whoever gave it."""
-Passages = Callable[[str], Awaitable[Sequence[Message] | None]]
-"""Messages with passages that may help to answer the question; None: there are none."""
+Lay = Callable[[Sequence[Message]], Awaitable[Sequence[Message]]]
+"""The same prompt with what helps with its last question laid into it, as people's prompts have it."""
 Tell = Callable[[str, float], None]
 """Hears what is being done and how much of it is done, 0 to 1."""
 
@@ -61,7 +61,9 @@ class Plan:
     """The long prompt."""
     adapter: str | None = None
     """The live adapter, which the engine has loaded."""
-    passages: Passages | None = None
+    passages: Lay | None = None
+    examples: Lay | None = None
+    """Approved answers."""
     judge: Judgement | None = None
     seed: int = 0
 
@@ -106,7 +108,7 @@ async def ask(speaker: Speaker, plan: Plan, tell: Tell = lambda what, share: Non
 async def _answer(speaker: Speaker, plan: Plan, number: int, cell: Cell) -> Answered:
     question = plan.questions[number]
     started = time.monotonic()
-    # Looking for passages is part of what retrieval costs.
+    # Looking for what helps is part of what it costs.
     prompt = await _prompt(plan, cell, question)
     said: list[str] = []
     first: float | None = None
@@ -137,13 +139,13 @@ async def _answer(speaker: Speaker, plan: Plan, number: int, cell: Cell) -> Answ
     )
 
 
-async def _prompt(plan: Plan, cell: Cell, question: Sequence[Message]) -> list[Message]:
-    """The dialogue, behind the long prompt and with passages before its last question, as the cell wants."""
-    prompt = list(question)
-    if cell.retrieval and plan.passages is not None:
-        found = await plan.passages(str(question[-1].get("content") or ""))
-        prompt = [*prompt[:-1], *(found or ()), prompt[-1]]
-    return [*plan.system, *prompt] if cell.prompt else prompt
+async def _prompt(plan: Plan, cell: Cell, question: Sequence[Message]) -> Sequence[Message]:
+    """The dialogue, behind the long prompt, and with what else stands by it, as the cell wants."""
+    prompt: Sequence[Message] = [*plan.system, *question] if cell.prompt else list(question)
+    for wanted, lay in ((cell.retrieval, plan.passages), (cell.examples, plan.examples)):
+        if wanted and lay is not None:
+            prompt = await lay(prompt)
+    return prompt
 
 
 def _liked(judge: Judgement | None, question: Sequence[Message], text: str) -> float | None:

@@ -1,7 +1,8 @@
 """Prompt, retrieval or fine-tuning? The cells, and what the answers of each came to, with intervals.
 
-Pure. A cell is one way to be asked: with or without the long prompt, the live adapter, retrieval. Knows
-nobody who asks, and no screen. scipy is imported when an interval is taken, never to read a comparison.
+Pure. A cell is one way to be asked: with or without the long prompt, the live adapter, retrieval, approved
+answers as examples. Knows nobody who asks, and no screen. scipy is imported when an interval is taken, never
+to read a comparison.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from feedback.records import Turn, as_said, normalise
 from training import screening
 from training.records import Message
 
-Helper = Literal["prompt", "adapter", "retrieval"]
-HELPERS: tuple[Helper, ...] = ("prompt", "adapter", "retrieval")
+Helper = Literal["prompt", "adapter", "retrieval", "examples"]
+HELPERS: tuple[Helper, ...] = ("prompt", "adapter", "retrieval", "examples")
+_CROSSED: tuple[Helper, ...] = ("retrieval", "prompt", "adapter")
+"""Each of these with and without each other. Examples would double all that once more: they stand alone, and
+beside the adapter, which is to make them unneeded."""
 FEWEST = 10
 """Questions below which no difference is spoken of: the t interval leans on a mean of several."""
 _FAMILY = 0.05
@@ -34,6 +38,7 @@ class Cell(NamedTuple):
     prompt: bool = False
     adapter: bool = False
     retrieval: bool = False
+    examples: bool = False
 
     @property
     def helpers(self) -> tuple[Helper, ...]:
@@ -43,9 +48,8 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """In words: `base`, `adapter + long prompt`."""
-        extra = [
-            word for word, there in (("long prompt", self.prompt), ("retrieval", self.retrieval)) if there
-        ]
+        named = (("long prompt", self.prompt), ("retrieval", self.retrieval), ("examples", self.examples))
+        extra = [word for word, there in named if there]
         return " + ".join(["adapter" if self.adapter else "base", *extra])
 
 
@@ -197,24 +201,30 @@ def held_out_questions(opening_turns: Iterable[tuple[Turn, str]], most: int) -> 
 
 
 def cells(have: Collection[Helper]) -> list[Cell]:
-    """Every cell that can be made of these helpers, the bare base first."""
-    choices = [(False, True) if name in have else (False,) for name in ("retrieval", "prompt", "adapter")]
-    return [Cell(prompt, adapter, retrieval) for retrieval, prompt, adapter in product(*choices)]
+    """Every cell that is asked of these helpers, the bare base first."""
+    choices = [(False, True) if name in have else (False,) for name in _CROSSED]
+    found = [Cell(prompt, adapter, retrieval) for retrieval, prompt, adapter in product(*choices)]
+    if "examples" in have:
+        found += [Cell(adapter=there, examples=True) for there in choices[_CROSSED.index("adapter")]]
+    return found
 
 
 def contrasts(have: Collection[Helper]) -> list[Contrast]:
     """The differences that are looked at, fixed before anything is measured.
 
-    Each cell against the bare base; each helper on top of all others; and one helper instead of another.
+    Each cell against the bare base; each helper on top of all others, and examples on top of the adapter; and
+    one helper instead of another.
     """
     bare, *others = cells(have)
     found = [Contrast("against base", cell, bare) for cell in others]
-    helpers = [name for name in HELPERS if name in have]
+    helpers = [name for name in HELPERS if name in have and name in _CROSSED]
     if len(helpers) > 1:
         whole = _cell(helpers)
         found += [Contrast("on top", whole, _cell([h for h in helpers if h != name])) for name in helpers]
+    if "adapter" in have and "examples" in have:
+        found.append(Contrast("on top", _cell(["adapter", "examples"]), _cell(["adapter"])))
     # The adapter stands in for what costs tokens at each question, and retrieval for the long prompt.
-    order = [name for name in ("adapter", "retrieval", "prompt") if name in have]
+    order = [name for name in ("adapter", "examples", "retrieval", "prompt") if name in have]
     return found + [Contrast("instead", _cell([a]), _cell([b])) for a, b in combinations(order, 2)]
 
 

@@ -20,6 +20,7 @@ _NAMES: Mapping[Helper, str] = {
     "prompt": "the long prompt",
     "adapter": "the adapter",
     "retrieval": "retrieval",
+    "examples": "showing approved answers",
 }
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -19,6 +20,7 @@ from assistant.commands.common import Home, Json, house_of, progress
 if TYPE_CHECKING:
     from assistant.app import House
     from assistant.comparisons import Wish
+    from training.comparing import Lay
     from training.comparison import Comparison, Estimate, Row
 
 
@@ -111,10 +113,28 @@ async def _compare(house: House, wish: Wish) -> Comparison:
     try:
         if (reason := engines.ready()) is not None:
             raise AssistantError(f"{reason}; start it with `apprentice up`")
-        with progress() as tell:
-            return await comparisons.compare(house, app.streaming_of(house, engines), wish, tell=tell)
+        async with _laying(house) as (passages, examples):
+            with progress() as tell:
+                speaker = app.streaming_of(house, engines)
+                return await comparisons.compare(house, speaker, wish, passages, tell, examples)
     finally:
         await engines.close()
+
+
+@asynccontextmanager
+async def _laying(house: House) -> AsyncIterator[tuple[Lay | None, Lay | None]]:
+    """What lays passages and approved answers into prompts, each if the home has any."""
+    from assistant import app, laying
+    from assistant.simulation import running
+    from feedback.approved import Approved
+
+    library, url = app.library_of(house), running(house.settings.home)
+    if url is None or library.empty:
+        yield None, None
+        return
+    some = await asyncio.to_thread(Approved(house.database).open)
+    async with laying.through(url, house.accounts, house.settings.documents.most) as found:
+        yield None if library.bookless else found.passages, found.examples if some else None
 
 
 # -- the table ---------------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ def register(app: typer.Typer) -> None:
 
 def status(home: Home = None, as_json: Json = False) -> None:
     """Engine, model, live adapter, canary, runs by state, feedback counts, and how many are satisfied."""
+    from feedback.approved import Approved
+
     with house_of(home) as house:
         live, canary = house.registry.live(), house.registry.canary()
         satisfied = house.store.satisfaction()
@@ -74,6 +76,7 @@ def status(home: Home = None, as_json: Json = False) -> None:
             "canary": f"{canary.adapter} in {canary.share:.0%} of conversations" if canary else None,
             "runs": dict(states),
             "feedback": house.store.counts(),
+            "approved": Approved(house.database).counts(live.name if live else None),
             "satisfied": {"asked": str(satisfied.asked), "unasked": str(satisfied.unasked)},
             "documents": _documents(house),
         }

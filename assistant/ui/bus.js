@@ -1,6 +1,7 @@
 // Turns clicks on elements that name an act (data-act) into events of this component; the other data- values
 // go along. Every page has one such component. Names that Python listens for:
-// 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more' 'switch_documents'
+// 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more' 'approve_answer'
+// 'switch_documents' 'approval_end' 'approval_make'
 // 'run_train' 'run_cancel' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'canary_start' 'canary_stop'
 // 'show_days' 'document_remove' 'documents_more' 'gap_close' 'gap_reopen' 'cause_set'
 const bus = new AbortController();

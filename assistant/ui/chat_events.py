@@ -6,7 +6,7 @@ layout (`chat_page.py`) and draws nothing itself (`transcript.py`, `history.py`)
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -37,13 +37,22 @@ class Reading:
     rows: Sequence[tree.Shown]
     opinions: Mapping[str, Verdict]
     documents: bool
+    approves: bool
     """Whether there are documents that answers could stand on."""
 
 
 class ChatEvents:
     """The handlers of the chat page."""
 
-    def __init__(self, chat: Chat, door: Doorman, streams: Streams, examples: Sequence[str]) -> None:
+    def __init__(
+        self,
+        chat: Chat,
+        door: Doorman,
+        streams: Streams,
+        examples: Sequence[str],
+        approvable: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._approvable = approvable
         self._chat = chat
         self._store = chat.store
         self._door = door
@@ -97,7 +106,7 @@ class ChatEvents:
             return {}
         page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
         page.grounded = True
-        page.editing = page.judging = None
+        page.editing = page.judging = page.approving = None
         page.awaited = leaf if self.busy(page) else None
         parts = await self.screen(page, account)
         return {**parts, **nothing_open()} if page.epoch == epoch else {}
@@ -111,7 +120,7 @@ class ChatEvents:
         if running is not None and rows:
             now, rows = transcript.running(rows[-1].turn, running.text, running.steps), rows[:-1]
         if reading.rows:
-            drawn = transcript.transcript(rows, reading.opinions, running is not None)
+            drawn = transcript.transcript(rows, reading.opinions, running is not None, reading.approves)
         elif reading.conversation is not None:
             drawn, question = history.unanswered(), reading.conversation.title
         else:
@@ -125,7 +134,7 @@ class ChatEvents:
         epoch, busy = page.epoch, self.busy(page)
         reading = await to_thread.run_sync(self._read, page, account)
         rows = reading.rows[:-1] if busy else reading.rows
-        drawn = _turns(page, transcript.transcript(rows, reading.opinions, busy))
+        drawn = _turns(page, transcript.transcript(rows, reading.opinions, busy, reading.approves))
         # A page that shows something else by now draws that itself.
         return {"past": drawn} if page.epoch == epoch and busy == self.busy(page) else {}
 
@@ -155,6 +164,7 @@ class ChatEvents:
             rows,
             opinions,
             self._chat.has_documents(),
+            account.may("staff") and self._approvable(),
         )
 
     # -- asking ------------------------------------------------------------------------------------
@@ -295,7 +305,9 @@ class ChatEvents:
         return {
             **self._around(page, reading),
             **composer(taken=True),
-            "past": _turns(page, transcript.transcript(reading.rows, reading.opinions, busy=True)),
+            "past": _turns(
+                page, transcript.transcript(reading.rows, reading.opinions, True, reading.approves)
+            ),
             "now": transcript.asked(question),
         }
 
@@ -355,8 +367,8 @@ def composer(taken: bool) -> Parts:
 
 
 def nothing_open() -> Parts:
-    """Neither an edit nor the feedback form."""
-    return {"editing": gr.update(visible=False), "form": gr.update(visible=False)}
+    """Neither an edit nor a form."""
+    return {name: gr.update(visible=False) for name in ("editing", "form", "approving")}
 
 
 def said(event: gr.EventData, name: str) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 
 from assistant.accounts import Accounts
+from assistant.approvals import Approvals
 from assistant.chat import Chat
-from assistant.ui import theme
+from assistant.ui import approval_form, theme
 from assistant.ui.buttons import icon
 from assistant.ui.chat_events import LONGEST_QUESTION, ChatEvents
 from assistant.ui.drafts import Drafts
@@ -38,7 +39,12 @@ _BAR = f"""
 """
 
 
-def build(chat: Chat, accounts: Accounts, examples: Sequence[str] = EXAMPLES) -> gr.Blocks:
+def build(
+    chat: Chat,
+    accounts: Accounts,
+    examples: Sequence[str] = EXAMPLES,
+    approvals: Approvals | None = None,
+) -> gr.Blocks:
     """The page, ready to be mounted. `examples` are offered before the first question."""
     with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False) as blocks:
         page = gr.State(Page())
@@ -49,10 +55,15 @@ def build(chat: Chat, accounts: Accounts, examples: Sequence[str] = EXAMPLES) ->
                 foot = _foot()
         parts = {**side, **middle, **foot}
         door = Doorman(accounts, "user")
-        events = ChatEvents(chat, door, Streams(chat), examples)
-        form = FeedbackForm(events, chat.store, door, Drafts())
+        events = ChatEvents(
+            chat, door, Streams(chat), examples, lambda: approvals is not None and approvals.enabled
+        )
+        form = FeedbackForm(events, chat.store, door, Drafts(), approvals)
         _connect_chat(blocks, page, parts, events)
         _connect_feedback(page, parts, form)
+        if approvals is not None:
+            approving = approval_form.ApprovalForm(chat.store, Doorman(accounts, "staff"), approvals)
+            approval_form.connect(page, parts, approving)
     return queued(blocks, MOST_AT_ONCE, MOST_WAITING)
 
 
@@ -81,7 +92,7 @@ def _conversation() -> dict[str, Any]:
 
 def _foot() -> dict[str, Any]:
     with gr.Column(elem_id="foot", scale=0, min_width=0):
-        form = _form()
+        form = {**_form(), **approval_form.build()}
         with gr.Row(elem_id="editing", visible=False) as editing:
             _html(
                 "editing-note",
@@ -134,6 +145,13 @@ def _form() -> dict[str, Any]:
         start = gr.Button(
             "Start from the answer", size="sm", elem_id="start-from-answer", scale=0, min_width=0
         )
+        approve = gr.Checkbox(
+            label="Use for similar questions from now on",
+            value=True,
+            visible=False,
+            container=False,
+            elem_id="approve-correction",
+        )
         problem = _html("problem", js_on_load=None, visible=False)
         with gr.Row(elem_id="form-buttons"):
             close = gr.Button("Close", size="sm", elem_id="close-form", scale=0)
@@ -144,6 +162,7 @@ def _form() -> dict[str, Any]:
         "reasons": reasons,
         "comment": comment,
         "correction": correction,
+        "approve": approve,
         "problem": problem,
         "start": start,
         "close": close,
@@ -161,6 +180,7 @@ def _connect_chat(blocks: gr.Blocks, page: gr.State, parts: dict[str, Any], even
         "now",
         "editing",
         "form",
+        "approving",
         "box",
         "send",
         "stop",
@@ -187,7 +207,7 @@ def _connect_chat(blocks: gr.Blocks, page: gr.State, parts: dict[str, Any], even
 
 
 def _connect_feedback(page: gr.State, parts: dict[str, Any], form: FeedbackForm) -> None:
-    names = ("past", "form", "about", "reasons", "comment", "correction", "problem")
+    names = ("past", "form", "about", "reasons", "comment", "correction", "approve", "problem")
     wire = Wire(**{name: parts[name] for name in names})
     bus = parts["past"]
     written = [parts["reasons"], parts["comment"], parts["correction"]]
@@ -196,6 +216,6 @@ def _connect_feedback(page: gr.State, parts: dict[str, Any], form: FeedbackForm)
     # Only the newest of many keystrokes need be kept.
     typed = [part.input for part in written]
     Wire().on(typed, form.keep, [page, *written], mode="always_last")
-    wire.on([parts["submit"].click], form.send, [page, *written])
+    wire.on([parts["submit"].click], form.send, [page, *written, parts["approve"]])
     wire.on([parts["close"].click], form.close, [page])
     wire.on([parts["start"].click], form.start_from_answer, [page, *written])

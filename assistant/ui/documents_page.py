@@ -17,9 +17,10 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account, Accounts
+from assistant.approvals import Approvals
 from assistant.library import Library
 from assistant.triage import Triage
-from assistant.ui import admin_views, gaps_view, theme
+from assistant.ui import admin_views, approvals_view, gaps_view, theme
 from assistant.ui import documents_views as views
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
@@ -185,7 +186,12 @@ class DocumentsEvents:
         return parts if before != shown.drawn else {}
 
 
-def build(library: Library, accounts: Accounts, triage: Triage | None = None) -> gr.Blocks:
+def build(
+    library: Library,
+    accounts: Accounts,
+    triage: Triage | None = None,
+    approvals: Approvals | None = None,
+) -> gr.Blocks:
     """The page, ready to be mounted. Without `triage` it has no list of gaps."""
     door = Doorman(accounts, "staff")
     events = DocumentsEvents(library, accounts, door)
@@ -201,6 +207,9 @@ def build(library: Library, accounts: Accounts, triage: Triage | None = None) ->
                 if triage is not None:
                     with gr.Tab("Knowledge gaps"):
                         gaps = gaps_view.section()
+                if approvals is not None:
+                    with gr.Tab("Approved answers"):
+                        approvals_view.build(blocks, parts["overview"], approvals, door)
             parts |= _question()
         _connect(blocks, shown, parts, events)
         if triage is not None:

@@ -14,6 +14,7 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account
+from assistant.approvals import Approvals
 from assistant.ui.chat_events import ChatEvents, said
 from assistant.ui.drafts import Drafts
 from assistant.ui.page import Doorman, Page, Parts, spoken
@@ -39,7 +40,15 @@ _NOTHING = Verdict(None)
 class FeedbackForm:
     """The handlers of thumbs and form."""
 
-    def __init__(self, events: ChatEvents, store: Store, door: Doorman, drafts: Drafts) -> None:
+    def __init__(
+        self,
+        events: ChatEvents,
+        store: Store,
+        door: Doorman,
+        drafts: Drafts,
+        approvals: Approvals | None = None,
+    ) -> None:
+        self._approvals = approvals
         self._events = events
         self._store = store
         self._door = door
@@ -72,9 +81,18 @@ class FeedbackForm:
         return {}
 
     async def send(
-        self, page: Page, reasons: Sequence[str], comment: str, correction: str, request: gr.Request
+        self,
+        page: Page,
+        reasons: Sequence[str],
+        comment: str,
+        correction: str,
+        approve: bool,
+        request: gr.Request,
     ) -> Parts:
-        """Store what the form says as the person's opinion. If it can't be stored, the form stays open."""
+        """Store what the form says as the person's opinion. If it can't be stored, the form stays open.
+
+        A correction of staff is an example for similar questions as well, unless they say no.
+        """
         account = await self._door.admit(request)
         if page.judging is None:
             return self._closed(page)
@@ -85,7 +103,15 @@ class FeedbackForm:
             self._drafts.keep(account.id, page.judging, verdict)
             return {"problem": gr.update(value=_problem(problem), visible=True)}
         self._drafts.drop(account.id, page.judging)
-        gr.Success("Thank you. The assistant will learn from it.", duration=4)
+        thanks = "Thank you. The assistant will learn from it."
+        if approve and self._approvals is not None:
+            made, why_not = await to_thread.run_sync(
+                self._approvals.correct, page.judging, account, correction
+            )
+            thanks = "Thank you. Similar questions have it as an example from now on." if made else thanks
+            if why_not:
+                gr.Warning(f"Saved, but it is no example for similar questions: {why_not}.")
+        gr.Success(thanks, duration=4)
         return {**self._closed(page), **await self._redrawn(page, account)}
 
     async def close(self, page: Page, request: gr.Request) -> Parts:
@@ -121,8 +147,12 @@ class FeedbackForm:
             "reasons": list(shown.reasons),
             "comment": shown.comment,
             "correction": shown.correction,
+            "approve": gr.update(value=True, visible=self._approves(account)),
             "problem": gr.update(value="", visible=False),
         }
+
+    def _approves(self, account: Account) -> bool:
+        return account.may("staff") and self._approvals is not None and self._approvals.enabled
 
     def _closed(self, page: Page) -> Parts:
         page.judging = None

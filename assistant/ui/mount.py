@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from assistant.accounts import Accounts
+from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.library import Library
 from assistant.triage import Triage
@@ -40,6 +41,7 @@ def mount(
     cost_per_hour: float = 0.0,
     library: Library | None = None,
     triage: Triage | None = None,
+    approvals: Approvals | None = None,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
 
@@ -51,10 +53,10 @@ def mount(
     _mount(app, admin, "/admin", accounts, "admin", admin_page.STYLES)
     if library is not None:
         app.include_router(document_file.router(accounts, library))
-        documents = documents_page.build(library, accounts, triage)
+        documents = documents_page.build(library, accounts, triage, approvals)
         styles = documents_page.STYLES
         _mount(app, documents, "/documents", accounts, "staff", styles, library.largest)
-    _mount(app, chat_page.build(chat, accounts), "/", accounts, "user", chat_page.STYLES)
+    _mount(app, chat_page.build(chat, accounts, approvals=approvals), "/", accounts, "user", chat_page.STYLES)
 
 
 def _mount(

@@ -53,6 +53,8 @@ class Page:
     """The turn whose answer was asked for last in this epoch."""
     judging: str | None = None
     """The turn that the open feedback form is about."""
+    approving: str | None = None
+    """The turn whose answer staff are about to approve."""
     epoch: int = 0
     """Grows whenever the page turns to something else: what follows an older epoch must not draw any more."""
     asking: int = -1

@@ -19,9 +19,14 @@ from feedback.records import Turn
 from feedback.store import Verdict
 
 
-def transcript(rows: Sequence[Shown], opinions: Mapping[str, Verdict], busy: bool = False) -> str:
-    """The settled turns of a branch. While an answer is being written (`busy`) one may only vote and copy."""
-    return "".join(_turn(row, opinions.get(row.turn.id), busy) for row in rows)
+def transcript(
+    rows: Sequence[Shown], opinions: Mapping[str, Verdict], busy: bool = False, approves: bool = False
+) -> str:
+    """The settled turns of a branch. While an answer is being written (`busy`) one may only vote and copy.
+
+    `approves`: this is staff, who may make an answer an example for similar questions.
+    """
+    return "".join(_turn(row, opinions.get(row.turn.id), busy, approves) for row in rows)
 
 
 _WAITING = '<p class="waiting"><i></i><i></i><i></i><span class="unseen">The answer is on its way.</span></p>'
@@ -65,7 +70,7 @@ def notice(html: str, offer: str = "") -> str:
     return f'<div class="notice" role="status">{icon("alert")}<span>{html}</span>{offer}</div>'
 
 
-def _turn(row: Shown, opinion: Verdict | None, busy: bool) -> str:
+def _turn(row: Shown, opinion: Verdict | None, busy: bool, approves: bool) -> str:
     turn = row.turn
     said = tool_steps.drawn(told(turn.steps))
     if turn.answer:
@@ -73,7 +78,7 @@ def _turn(row: Shown, opinion: Verdict | None, busy: bool) -> str:
     return (
         f'<article class="turn" data-turn="{escape(turn.id)}">'
         f'{_question(turn.question, _question_foot(row, busy))}<div class="answer">'
-        f"{said}{_how_it_ended(turn, busy)}{sources.listed(turn)}{_answer_foot(row, opinion, busy)}"
+        f"{said}{_how_it_ended(turn, busy)}{sources.listed(turn)}{_answer_foot(row, opinion, busy, approves)}"
         "</div></article>"
     )
 
@@ -95,7 +100,7 @@ def _question_foot(row: Shown, busy: bool) -> str:
     return f'<div class="foot">{"".join(parts)}</div>'
 
 
-def _answer_foot(row: Shown, opinion: Verdict | None, busy: bool) -> str:
+def _answer_foot(row: Shown, opinion: Verdict | None, busy: bool, approves: bool) -> str:
     turn = row.turn
     parts = [_pager("answer", row.answers, row.answer, busy)]
     if turn.answer:
@@ -105,6 +110,7 @@ def _answer_foot(row: Shown, opinion: Verdict | None, busy: bool) -> str:
         parts.append(drawn("again", "Answer again", "answer_again", off=busy, turn=turn.id))
     if turn.answer and turn.status != "pending":
         parts += _thumbs(turn, opinion)
+        parts += [button("Approve", "approve_answer", look="quiet", turn=turn.id)] if approves else []
     parts.append(_meta(turn))
     return f'<div class="foot">{"".join(parts)}</div>'
 

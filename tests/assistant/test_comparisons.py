@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,8 +124,8 @@ async def test_four_cells_from_the_store(
 async def test_eight_cells_with_a_knowledge_base(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     live(house, monkeypatch)
 
-    async def passages(question: str) -> list[Message]:
-        return [{"role": "user", "content": "A passage of some length."}]
+    async def passages(prompt: Sequence[Message]) -> list[Message]:
+        return [*prompt[:-1], {"role": "user", "content": "A passage of some length."}, prompt[-1]]
 
     found = await compared(house, Wish(12, as_prompts(SHOWN[:12]), rater=TASTE), passages=passages)
     assert len({row.cell for row in found.rows}) == 8

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from training.comparing import AT_ONCE, Asked, Piece, Plan, ask
-from training.comparison import HELPERS, Cell, cells
+from training.comparison import Cell, cells
 from training.raters import BadRater
 from training.records import Message, TrainingError
 
 SYSTEM = ({"role": "system", "content": "Be kind. " * 50},)
 ADAPTER = "lora-000000000001"
+THREE = cells(("prompt", "adapter", "retrieval"))
+EXAMPLE = [{"role": "user", "content": "Like?"}, {"role": "assistant", "content": "This."}]
 PASSAGE = {"role": "user", "content": "Passages: tents are green."}
 QUESTIONS = [({"role": "user", "content": f"Question {number}?"},) for number in range(12)]
 
@@ -53,12 +55,17 @@ class Scripted:
             self.open -= 1
 
 
-async def passages(question: str) -> list[Message] | None:
-    return [PASSAGE] if question == "Question 1?" else None
+async def passages(prompt: Sequence[Message]) -> list[Message]:
+    helps = prompt[-1]["content"] == "Question 1?"
+    return [*prompt[:-1], *([PASSAGE] if helps else []), prompt[-1]]
+
+
+async def examples(prompt: Sequence[Message]) -> list[Message]:
+    return [*prompt[:-1], *EXAMPLE, prompt[-1]]
 
 
 def plan(**more: Any) -> Plan:
-    given = {"questions": QUESTIONS, "cells": cells(HELPERS), "system": SYSTEM, "adapter": ADAPTER}
+    given = {"questions": QUESTIONS, "cells": THREE, "system": SYSTEM, "adapter": ADAPTER}
     return Plan(**{**given, "passages": passages, "judge": lambda messages, text: 0.5, **more})
 
 
@@ -70,7 +77,7 @@ async def test_every_question_is_asked_in_all_eight_cells() -> None:
     speaker = Scripted()
     found = await asked(speaker)
     assert Counter((a.question, a.cell) for a in found.answers) == {
-        (number, cell): 1 for number in range(12) for cell in cells(HELPERS)
+        (number, cell): 1 for number in range(12) for cell in THREE
     }
     assert not found.complaints
     assert speaker.most == AT_ONCE
@@ -91,6 +98,19 @@ async def test_without_a_knowledge_base_there_are_four() -> None:
     assert not any(PASSAGE in prompt for prompt, _, _ in speaker.asked)
 
 
+async def test_examples_stand_by_base_and_adapter_alone() -> None:
+    speaker = Scripted()
+    found = await asked(speaker, passages=None, examples=examples, cells=cells(("adapter", "examples")))
+    assert [cell.name for cell in cells(("adapter", "examples"))] == [
+        "base",
+        "adapter",
+        "base + examples",
+        "adapter + examples",
+    ]
+    assert len(found.answers) == 4 * 12
+    assert sum(prompt[:2] == EXAMPLE for prompt, _, _ in speaker.asked) == 2 * 12
+
+
 async def test_the_order_is_shuffled_by_the_seed_and_a_question_has_one_seed() -> None:
     speakers = [Scripted() for _ in range(3)]
     for speaker, seed in zip(speakers, (0, 0, 1), strict=True):
@@ -105,8 +125,9 @@ async def test_the_order_is_shuffled_by_the_seed_and_a_question_has_one_seed() -
 
 
 async def test_times_begin_when_it_is_asked() -> None:
-    async def slow(question: str) -> None:
+    async def slow(prompt: Sequence[Message]) -> Sequence[Message]:
         await asyncio.sleep(0.05)
+        return prompt
 
     cell = Cell(retrieval=True)
     found = await asked(Scripted(pause=0.02), passages=slow, cells=[Cell(), cell], questions=QUESTIONS[:1])

@@ -31,6 +31,7 @@ from training.comparison import (
 )
 from training.comparison_verdict import standing
 
+THREE = ("prompt", "adapter", "retrieval")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SHARES = st.lists(st.floats(0, 1), min_size=2, max_size=60)
 
@@ -41,8 +42,8 @@ def answered(number: int, cell: Cell, liked: float | None = 0.5, **more: Any) ->
 
 
 def test_three_helpers_make_eight_cells_and_two_make_four() -> None:
-    assert len(set(cells(HELPERS))) == 8
-    assert cells(HELPERS)[0] == BARE
+    assert len(set(cells(THREE))) == 8
+    assert cells(THREE)[0] == BARE
     assert [cell.name for cell in cells(("prompt", "adapter"))] == [
         "base",
         "adapter",
@@ -52,7 +53,21 @@ def test_three_helpers_make_eight_cells_and_two_make_four() -> None:
     assert cells(()) == [BARE]
 
 
-@pytest.mark.parametrize(("have", "looks"), [(HELPERS, 13), (("prompt", "adapter"), 6), (("prompt",), 1)])
+def test_examples_add_two_cells_and_no_more() -> None:
+    assert cells(HELPERS) == [*cells(THREE), Cell(examples=True), Cell(adapter=True, examples=True)]
+    found = {(one.kind, one.cell.name, one.other.name) for one in contrasts(("adapter", "examples"))}
+    assert found == {
+        ("against base", "adapter", "base"),
+        ("against base", "base + examples", "base"),
+        ("against base", "adapter + examples", "base"),
+        ("on top", "adapter + examples", "adapter"),
+        ("instead", "adapter", "base + examples"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("have", "looks"), [(HELPERS, 19), (THREE, 13), (("prompt", "adapter"), 6), (("prompt",), 1)]
+)
 def test_what_is_looked_at_is_fixed_before(have: Any, looks: int) -> None:
     found = contrasts(have)
     assert len(found) == looks

@@ -83,7 +83,12 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.Column("ended_by", sa.String(length=80), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("tokens", sa.Integer(), nullable=True),
+        sa.Column("tokens", sa.Integer(), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=False),
+        sa.Column("spared", sa.Integer(), nullable=False),
+        sa.Column("asked_of", sa.String(length=40), nullable=True),
+        sa.Column("learned", sa.Boolean(), nullable=False),
+        sa.Column("finding", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name=op.f("fk_approvals_turn_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
     )

@@ -28,6 +28,7 @@ def test_a_quiet_home_says_so(cli: Cli, home: Path) -> None:
         "canary": None,
         "runs": {},
         "feedback": {"turns": 0, "up": 0, "down": 0, "corrections": 0, "choices": 0},
+        "approved": {"examples": 0, "learned": 0, "tokens_saved": 0},
         "satisfied": {"asked": "no votes", "unasked": "no votes"},
         "documents": {"passages": 0},
     }

@@ -81,7 +81,7 @@ async def test_a_thumb_down_is_saved_before_the_form_opens(at: Setting) -> None:
 
 async def test_the_form_is_sent_whole(at: Setting) -> None:
     await at.rate("down")
-    parts = await at.form.send(at.page, ["tone", "facts"], "curt", "Gladly: four days.", request())
+    parts = await at.form.send(at.page, ["tone", "facts"], "curt", "Gladly: four days.", True, request())
     assert at.opinion == Verdict("down", ["facts", "tone"], "curt", "Gladly: four days.")
     assert parts["form"]["visible"] is False
     assert "Your feedback" in parts["past"]
@@ -101,16 +101,16 @@ async def test_nothing_is_lost_when_the_form_is_closed(at: Setting) -> None:
 
 async def test_what_was_sent_can_be_changed(at: Setting) -> None:
     await at.rate("down")
-    await at.form.send(at.page, ["tone"], "curt", "", request())
+    await at.form.send(at.page, ["tone"], "curt", "", True, request())
     parts = await at.form.say_more(at.page, request(), event(turn=at.turn))
     assert (parts["reasons"], parts["comment"]) == (["tone"], "curt")
-    await at.form.send(at.page, [], "", "Better.", request())
+    await at.form.send(at.page, [], "", "Better.", True, request())
     assert at.opinion == Verdict("down", [], "", "Better.")
 
 
 async def test_words_wait_when_the_thumb_is_changed(at: Setting) -> None:
     await at.rate("down")
-    await at.form.send(at.page, ["tone"], "curt", "Better.", request())
+    await at.form.send(at.page, ["tone"], "curt", "Better.", True, request())
     parts = await at.rate("up")
     assert at.opinion == Verdict("up", [])
     parts = await at.rate("down")
@@ -127,7 +127,7 @@ async def test_taking_the_vote_back_closes_the_form(at: Setting) -> None:
 
 async def test_too_long_a_text_keeps_the_form_open(at: Setting) -> None:
     await at.rate("down")
-    parts = await at.form.send(at.page, [], "x" * 5_000, "", request())
+    parts = await at.form.send(at.page, [], "x" * 5_000, "", True, request())
     assert "at most" in parts["problem"]["value"]
     assert parts["problem"]["visible"] is True
     parts = await at.form.say_more(at.page, request(), event(turn=at.turn))
@@ -136,7 +136,7 @@ async def test_too_long_a_text_keeps_the_form_open(at: Setting) -> None:
 
 async def test_unknown_reasons_are_dropped(at: Setting) -> None:
     await at.rate("down")
-    await at.form.send(at.page, ["tone", "<script>"], "", "", request())
+    await at.form.send(at.page, ["tone", "<script>"], "", "", True, request())
     assert at.opinion == Verdict("down", ["tone"])
     assert len(REASONS) <= MOST_REASONS
 
@@ -151,7 +151,7 @@ async def test_the_correction_may_start_from_the_answer(at: Setting) -> None:
 
 async def test_without_an_open_form_nothing_is_stored(at: Setting) -> None:
     await at.form.keep(at.page, ["tone"], "x", "y", request())
-    await at.form.send(at.page, ["tone"], "x", "y", request())
+    await at.form.send(at.page, ["tone"], "x", "y", True, request())
     assert await at.form.start_from_answer(at.page, [], "", "", request()) == {}
     assert at.opinion is None
 
@@ -161,7 +161,7 @@ async def test_nobody_judges_for_others(at: Setting) -> None:
         with pytest.raises(NotFound):
             await handler(Page(), request("ana"), event(turn=at.turn, thumb="down"))
     at.page.judging = at.turn
-    parts = await at.form.send(at.page, [], "", "wrong", request("ana"))
+    parts = await at.form.send(at.page, [], "", "wrong", True, request("ana"))
     assert parts["problem"]["visible"] is True
     assert at.opinion is None
 

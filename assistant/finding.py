@@ -1,0 +1,33 @@
+"""What may help with a question, from both shelves: approved answers first, then passages of documents.
+
+Knows no prompt and no page.
+"""
+
+from __future__ import annotations
+
+from assistant.accounts import Account
+from assistant.approvals import Answers, Approvals
+from retrieval.records import Hit
+
+
+class Finding:
+    """Examples and passages for a person's question."""
+
+    def __init__(self, library: Answers, approvals: Approvals) -> None:
+        self._library = library
+        self._approvals = approvals
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be found at all; may read a database."""
+        return self._library.empty
+
+    @property
+    def bookless(self) -> bool:
+        """Whether there are no documents."""
+        return self._library.bookless
+
+    async def find(self, question: str, account: Account) -> list[Hit]:
+        """Examples, and then passages, each the best first. Raises `Unavailable`."""
+        examples = await self._approvals.find(question, account)
+        return [*examples, *await self._library.find(question, account)]

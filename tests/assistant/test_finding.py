@@ -1,0 +1,39 @@
+"""Tests of what may help with a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from assistant.finding import Finding
+from feedback.database import Database
+from retrieval.records import Hit, Passage
+from tests.assistant.test_approvals import ASKED, World
+
+
+@pytest.fixture
+def world(sqlite: Database) -> Iterator[World]:
+    found = World(sqlite)
+    yield found
+    found.library.close()
+
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_examples_stand_before_passages_of_documents(world: World) -> None:
+    finding = Finding(world.library, world.approvals)
+    assert finding.empty
+    world.approve(world.said(), answer="Green label.")
+    document = Passage("psg-1", "doc-1", "document", "", "return", "Is the return free? Yes.", None, 0)
+    found = [*await world.approvals.find(ASKED, world.people["ann"]), Hit(document, 0.9, 0.1)]
+
+    async def both(*_: Any, kinds: Sequence[str] = ("document",), **__: Any) -> list[Hit]:
+        return [hit for hit in found if hit.passage.kind in kinds]
+
+    world.library.find = both  # type: ignore[method-assign]
+    assert not finding.empty
+    hits = await finding.find(ASKED, world.people["ann"])
+    assert [hit.passage.kind for hit in hits] == ["answer", "document"]
