@@ -135,15 +135,10 @@ def live_name(registry: Registry) -> str | None:
     return live.name if live is not None else None
 
 
-def web(house: House, library: Library | None = None) -> FastAPI:
-    """The web application: pages for people, routes for programs, on one port."""
-    library = library or library_of(house)
-    approvals = approvals_of(house, library)
-    settings, engines = house.settings, engines_of(house.settings)
-    triage = triage_of(house, library, engines)
-    grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
-    metrics = Metrics(HouseFigures(house.monitor, house.registry))
-    chat = Chat(
+def chat_of(house: House, library: Library, engines: Engines, grounds: Grounds | None) -> Chat:
+    """What answers people, with the house's tools."""
+    settings = house.settings
+    return Chat(
         house.store,
         house.registry,
         engines,
@@ -158,8 +153,19 @@ def web(house: House, library: Library | None = None) -> FastAPI:
             find=lambda question, account, most: library.find(question, account, most=most),
         ),
         tool_rounds=settings.chat.tool_rounds,
-        grounds=grounds if library.enabled else None,
+        grounds=grounds,
     )
+
+
+def web(house: House, library: Library | None = None) -> FastAPI:
+    """The web application: pages for people, routes for programs, on one port."""
+    library = library or library_of(house)
+    approvals = approvals_of(house, library)
+    settings, engines = house.settings, engines_of(house.settings)
+    triage = triage_of(house, library, engines)
+    grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
+    metrics = Metrics(HouseFigures(house.monitor, house.registry))
+    chat = chat_of(house, library, engines, grounds if library.enabled else None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
