@@ -7,10 +7,12 @@ to whoever asks, and tried again. Knows no person.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +41,8 @@ _PATIENCE_SECONDS = 30.0
 """How long a question waits for the index to be opened, just after a start."""
 _LONGEST_SECONDS = 300.0
 """How long a thread waits for it: on a busy machine the libraries alone take a minute to load."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,17 @@ class Librarian:
             self._note.unlink(missing_ok=True)
 
 
+def give_memory_back() -> None:
+    """Have glibc return what is freed to the system, and share few arenas between threads (mallopt(3)).
+
+    Every batch that is embedded takes and frees megabytes; left alone, they stay with the process.
+    """
+    with suppress(AttributeError, OSError):  # elsewhere than on glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in ((_M_MMAP_THRESHOLD, 2**18), (_M_TRIM_THRESHOLD, 2**17), (_M_ARENA_MAX, 2)):
+            mallopt(parameter, value)
+
+
 class RealParts:
     """Opens the real parts, by the settings. A call takes seconds, and raises `Unavailable`."""
 
@@ -214,6 +229,7 @@ class RealParts:
         self._embedder: Embedder | None = None
 
     def __call__(self) -> Parts:
+        give_memory_back()
         from retrieval import embeddings, parsing, splitting
         from retrieval.index import open_index
         from retrieval.search import Search
