@@ -38,6 +38,7 @@ from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
 from feedback.records import Message
 from feedback.store import Store
+from retrieval.records import RetrievalError
 from training import learned
 from training.canaries import Canaries
 from training.monitor import Monitor, watch
@@ -139,12 +140,13 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library.start()
         janitor = asyncio.create_task(_unload_idle(engines, house.registry))
         watching = asyncio.create_task(watch(house.monitor, beat=False))
+        mending = asyncio.create_task(_mend(approvals))
         try:
             yield
         finally:
-            for task in (janitor, watching):
+            for task in (janitor, watching, mending):
                 task.cancel()
-            await asyncio.wait([janitor, watching])
+            await asyncio.wait([janitor, watching, mending])
             await asyncio.to_thread(library.close)
             await engines.close()
 
@@ -187,6 +189,14 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         approvals=approvals,
     )
     return app
+
+
+async def _mend(approvals: Approvals) -> None:
+    """Bring the index of approved answers in line with their rows, once."""
+    try:
+        await asyncio.to_thread(approvals.mend)
+    except (DatabaseUnavailable, RetrievalError) as error:
+        log.warning("approved answers were not looked through: %s", error)
 
 
 async def _unload_idle(engines: Engines, registry: Registry) -> None:
