@@ -43,6 +43,7 @@ from feedback.database import Database, DatabaseUnavailable, connect
 from feedback.days import Days
 from feedback.records import Message
 from feedback.store import Store
+from retrieval.records import RetrievalError
 from training import learned
 from training.canaries import Canaries
 from training.monitor import Monitor, watch
@@ -176,12 +177,14 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         janitor = asyncio.create_task(_unload_idle(engines, house.registry))
         watching = asyncio.create_task(watch(house.monitor, beat=False))
         sorting = asyncio.create_task(triage.run())
+        mending = asyncio.create_task(_mend(approvals))
+        tasks = (janitor, watching, sorting, mending)
         try:
             yield
         finally:
-            for task in (janitor, watching, sorting):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait([janitor, watching, sorting])
+            await asyncio.wait(tasks)
             await asyncio.to_thread(library.close)
             await engines.close()
 
@@ -225,6 +228,14 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         approvals=approvals,
     )
     return app
+
+
+async def _mend(approvals: Approvals) -> None:
+    """Bring the index of approved answers in line with their rows, once."""
+    try:
+        await asyncio.to_thread(approvals.mend)
+    except (DatabaseUnavailable, RetrievalError) as error:
+        log.warning("approved answers were not looked through: %s", error)
 
 
 async def _unload_idle(engines: Engines, registry: Registry) -> None:

@@ -59,6 +59,9 @@ class Answers(Protocol):
     def drop_answer(self, approval_id: str) -> None:
         """Have it found no more. Raises `Unavailable`."""
 
+    def answers(self) -> set[str]:
+        """The approvals whose answers can be found."""
+
     async def find(
         self,
         question: str,
@@ -169,11 +172,19 @@ class Approvals:
         return given[::-1][:most]
 
     def mend(self) -> int:
-        """Bring the index in line with the rows, after a crash or an import. Blocks; returns how many."""
-        there = self.rows.open()
-        for one in there:
+        """Bring the index in line with the rows, after a crash or what another process took back.
+
+        Blocks; returns how many it took. Raises `Unavailable`.
+        """
+        if not self.enabled:
+            return 0
+        there, wanted = self._library.answers(), {one.id: one for one in self.rows.open()}
+        for key in wanted.keys() - there:
+            one = wanted[key]
             self._library.put_answer(one.id, one.question, one.answer, one.audience)
-        return len(there)
+        for key in there - wanted.keys():
+            self._library.drop_answer(key)
+        return len(wanted.keys() ^ there)
 
     def _end(self, ended: Collection[Approval], by: str, reason: str) -> None:
         self.rows.end([one.id for one in ended], by, reason)

@@ -218,6 +218,10 @@ class Library:
         """Have it found no more. Blocks; raises `Unavailable`."""
         self.parts().index.drop(approval_id)
 
+    def answers(self) -> set[str]:
+        """The approvals whose answers can be found."""
+        return self.shelf.answers()
+
     # -- questions
 
     async def find(

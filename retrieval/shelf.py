@@ -143,6 +143,12 @@ class Shelf:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
+    def answers(self) -> set[str]:
+        """The approvals whose answers can be found."""
+        query = select(passages.c.source_id).where(passages.c.kind == "answer")
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def has_work(self) -> bool:
         """Whether a document waits to be indexed or removed, or was left in the middle of it."""
         query = select(documents.c.id).where(documents.c.state.in_(("waiting", "indexing", "removing")))

@@ -1,4 +1,4 @@
-"""`apprentice feedback export|import`: what people said, as JSONL that trainers read as it is.
+"""`apprentice feedback export|import|approvals`: what people said, as JSONL that trainers read as it is.
 
 The formats are `feedback/exchange.py`'s, and preference pairs those of `training/pairs.py`.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 import typer
 
-from assistant.commands.common import Home, house_of
+from assistant.commands.common import Home, Json, house_of, show
 
 
 class Format(StrEnum):
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Take what people said out, or bring it in.")
     group.command("export")(export)
     group.command("import")(import_)
+    group.command("approvals")(approvals)
     app.add_typer(group, name="feedback")
 
 
@@ -63,3 +64,27 @@ def import_(
     typer.echo(f"{count} turns read, {len(refused)} lines refused")
     if refused:
         raise typer.Exit(1)
+
+
+def approvals(
+    take_back: Annotated[
+        str | None,
+        typer.Option("--take-back", metavar="ID", help="No question has it as an example any more."),
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List the approved answers, the newest first, or take one back."""
+    from assistant.app import live_name
+    from assistant.approvals import as_json as shown
+    from feedback.approved import Approved
+
+    with house_of(home) as house:
+        rows, live = Approved(house.database), live_name(house.registry)
+        if take_back is not None:
+            # The rows decide at every question; the web process clears its index at its next start.
+            rows.get(take_back)
+            rows.end([take_back], "the command line", "taken back")
+        found = [shown(one, live) for one in rows.all()]
+    columns = ("id", "state", "used", "question", "answer", "approved_by")
+    show(found, columns, as_json, "nothing is approved yet; staff approve answers in the chat")

@@ -165,9 +165,12 @@ async def test_what_the_live_adapter_has_learned_is_spared_and_comes_back_with_a
 
 async def test_the_index_is_mended_from_the_rows(world: World) -> None:
     made = world.approve(world.said(), answer="Green label.")
-    world.books.index.held.clear()
-    assert world.approvals.mend() == 1
+    gone = world.approve(world.said("who made the moon"), answer="Nobody.")
+    world.library.drop_answer(made.id)
+    world.approvals.rows.end([gone.id], "the command line", "taken back")
+    assert world.approvals.mend() == 2
     assert list(world.books.index.held) == [made.id]
+    assert world.approvals.mend() == 0
 
 
 # -- choosing, purely ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from assistant.app import House
+from feedback.approved import Approved
 from feedback.records import Thumb
 from feedback.store import Ending, NewTurn, Verdict
 from tests.assistant.commands.conftest import Cli
@@ -84,3 +85,13 @@ def test_a_folder_that_is_not_there_is_made(cli: Cli, house: House, tmp_path: Pa
     out = tmp_path / "new" / "folder" / "out.jsonl"
     assert cli("feedback", "export", "--format", "raw", "--out", str(out)).status == 0
     assert out.is_file()
+
+
+def test_approved_answers_are_listed_and_taken_back(cli: Cli, house: House) -> None:
+    assert "nothing is approved yet" in cli("feedback", "approvals").out
+    turn = say(house, "Is it free?", "down")
+    made = Approved(house.database).add(turn, "Is it free?", "Always.", "", "stella", 9)
+    assert made.id in cli("feedback", "approvals").out
+    found = json.loads(cli("feedback", "approvals", "--take-back", made.id, "--json").out)
+    assert [one["state"] for one in found] == ["ended"]
+    assert cli("feedback", "approvals", "--take-back", "appr-none").status == 1
