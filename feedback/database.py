@@ -39,6 +39,11 @@ class Database:
         return self._engine.url.render_as_string(hide_password=True)
 
     @property
+    def location(self) -> str:
+        """The location with its password: for a child process, never for a page or a log."""
+        return self._engine.url.render_as_string(hide_password=False)
+
+    @property
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self._engine.dialect.name

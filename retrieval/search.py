@@ -1,0 +1,118 @@
+"""Finds the passages that may answer a question: by meaning and by words, joined by their ranks.
+
+What is found is read again from the rows of the passages, so nothing that was removed, or that belongs to
+other people, is ever given out. Knows no person: the caller names the audiences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from retrieval.embeddings import Embedder
+from retrieval.index import Index
+from retrieval.lexical import Lexical
+from retrieval.records import Hit, Kind, Unavailable
+
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+
+DOCUMENTS: tuple[Kind, ...] = ("document",)
+
+LEG = 50
+"""How many each of the two ways finds before they are joined."""
+RANK_CONSTANT = 60
+"""Of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
+POOL = 20
+"""How many of the joined are looked at more closely: scored, held against the floor, ranked again."""
+
+
+class Reranker(Protocol):
+    """Reads a question and texts together; the higher, the better the text answers."""
+
+    def __call__(self, question: str, texts: Sequence[str]) -> Sequence[float]: ...
+
+
+class Search:
+    """Hybrid search over an index. Safe to share between threads."""
+
+    def __init__(
+        self, index: Index, embedder: Embedder, *, floor: float, reranker: str | Reranker = ""
+    ) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._floor = floor
+        self._reranker = open_reranker(reranker) if isinstance(reranker, str) else reranker
+        self.words = Lexical(index)
+
+    def find(
+        self,
+        question: str,
+        audiences: Collection[str],
+        *,
+        kinds: Collection[Kind] = DOCUMENTS,
+        most: int = 4,
+        floor: float | None = None,
+    ) -> list[Hit]:
+        """The best passages for these audiences, best first; none whose cosine to the question is below
+        the floor. Blocks for some milliseconds."""
+        if most < 1 or not audiences or not kinds or not question.strip():
+            return []
+        leg, pool = max(LEG, most), max(POOL, most)
+        vector = self._embedder.question(question)
+        cosines = dict(self._index.dense(vector, audiences, kinds, leg))
+        fused = fuse([list(cosines), self.words.find(question, audiences, kinds, leg)])
+        rows = self._index.passages(fused)
+        seen = [
+            rows[key]
+            for key in sorted(fused, key=lambda key: (-fused[key], key))
+            if key in rows and rows[key].audience in audiences and rows[key].kind in kinds
+        ][:pool]
+        cosines |= self._index.cosines(vector, [one for one in seen if one.id not in cosines])
+        lowest = self._floor if floor is None else floor
+        hits = [Hit(one, cosines[one.id], fused[one.id]) for one in seen if cosines[one.id] >= lowest]
+        if self._reranker is not None and hits:
+            marks = self._reranker(question, [hit.passage.searched for hit in hits])
+            order = sorted(range(len(hits)), key=lambda number: -float(marks[number]))
+            hits = [hits[number] for number in order]
+        return hits[:most]
+
+    def retriever(self, audiences: Collection[str], most: int = 4) -> BaseRetriever:
+        """The same as a retriever of langchain: documents with their metadata."""
+        from retrieval.retriever import PassageRetriever
+
+        return PassageRetriever(search=self, audiences=frozenset(audiences), most=most)
+
+    def close(self) -> None:
+        """End the thread that keeps the words."""
+        self.words.close()
+
+
+def fuse(legs: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Reciprocal rank fusion: what stands high in several lists stands highest."""
+    fused: dict[str, float] = {}
+    for leg in legs:
+        for rank, key in enumerate(leg, 1):
+            fused[key] = fused.get(key, 0.0) + 1 / (RANK_CONSTANT + rank)
+    return fused
+
+
+def open_reranker(location: str) -> Reranker | None:
+    """A cross-encoder of sentence-transformers, by folder or name; none for an empty location. Raises
+    `Unavailable`."""
+    if not location:
+        return None
+    try:
+        from sentence_transformers import CrossEncoder
+
+        model: Any = CrossEncoder(location)
+    except Exception as error:  # whatever a foreign folder makes the libraries raise
+        text = " ".join(str(error).split())[:300]
+        raise Unavailable(f"the reranker {location} can't be loaded: {text}") from error
+
+    def marks(question: str, texts: Sequence[str]) -> Sequence[float]:
+        pairs = [(question, text) for text in texts]
+        found: list[float] = model.predict(pairs, show_progress_bar=False).tolist()
+        return found
+
+    return marks
