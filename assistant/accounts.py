@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -140,6 +140,20 @@ class Accounts:
         with self._database.read() as connection:
             return [_account(row) for row in connection.execute(select(accounts).order_by(accounts.c.id))]
 
+    def set_groups(self, name: str, groups: Iterable[str]) -> Account:
+        """Whose documents a person may see, besides those for everybody. Raises `AccountError`."""
+        chosen = sorted(set(groups))
+        for group in chosen:
+            check_group(group)
+        account = self.get(name)
+        with self._database.write() as connection:
+            connection.execute(update(accounts).where(accounts.c.id == account.id).values(groups=chosen))
+        return self.get(name)
+
+    def groups(self) -> list[str]:
+        """Every group that somebody is in."""
+        return sorted({group for account in self.all() for group in account.groups})
+
     def disable(self, name: str) -> Account:
         """Lock an account out at once: its sessions and keys end. Raises `AccountError`."""
         account = self.get(name)
@@ -170,12 +184,12 @@ class Accounts:
         """A token for the browser's cookie, good for `SESSION_DAYS`."""
         return self._issue("session", account.id, timedelta(days=SESSION_DAYS))
 
-    def new_key(self, name: str) -> str:
+    def new_key(self, name: str, life: timedelta | None = None) -> str:
         """A new API key. It is shown this once; only its digest is kept. Raises `AccountError`."""
         account = self.get(name)
         if account.disabled:
             raise AccountError(f"{name} is locked out; a key would open nothing")
-        return "sk-" + self._issue("key", account.id, None, "sk-")
+        return "sk-" + self._issue("key", account.id, life, "sk-")
 
     def by_session(self, token: str) -> Account | None:
         """The account that a session cookie stands for, if it still does."""
@@ -284,6 +298,14 @@ def _admins(connection: Connection, with_password: bool = False) -> int:
     if with_password:
         query = query.where(accounts.c.password.is_not(None))
     return int(connection.execute(query).scalar() or 0)
+
+
+def check_group(group: str) -> None:
+    """Raises `AccountError` for what can't be the name of a group."""
+    if not _NAME.fullmatch(group):
+        raise AccountError(
+            "a group's name has 1 to 60 letters, digits and . _ @ - and begins with a letter or digit"
+        )
 
 
 def _check_name(name: str) -> None:

@@ -29,6 +29,9 @@ from feedback.database import DatabaseUnavailable
 from feedback.records import FeedbackError, Invalid, Role
 from feedback.records import NotFound as NoFact
 from feedback.store import Verdict
+from retrieval.records import NotFound as NoDocument
+from retrieval.records import Refused as DocumentRefused
+from retrieval.records import RetrievalError, Unavailable, Unreadable
 from training.canaries import Canaries
 from training.records import CanaryStep, Refused, Run, TrainingError
 from training.records import NotFound as NoTraining
@@ -51,9 +54,9 @@ def router(
 ) -> APIRouter:
     """All routes for programs, over services that the composition root hands in."""
     routes = APIRouter()
-    user, admin = Depends(_bearer(accounts, "user")), Depends(_bearer(accounts, "admin"))
-    staff = Depends(_bearer(accounts, "staff"))
-    _health(routes, ready, metrics, _bearer(accounts, "admin"))
+    user, admin = Depends(bearer(accounts, "user")), Depends(bearer(accounts, "admin"))
+    staff = Depends(bearer(accounts, "staff"))
+    _health(routes, ready, metrics, bearer(accounts, "admin"))
     _models(routes, registry, user)
     _chat(routes, chat, metrics, user)
     _feedback(routes, chat, metrics, user)
@@ -62,7 +65,7 @@ def router(
     return routes
 
 
-def _bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Account]]:
+def bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Account]]:
     """Gives the account behind `Authorization: Bearer KEY`, if it has the role."""
 
     async def account(request: Request) -> Account:
@@ -121,7 +124,9 @@ def _chat(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
     @routes.post("/v1/chat/completions", response_model=None)
     async def completions(asked: ChatRequest, request: Request, account: Account = user) -> Any:
         messages = tuple(message.as_sent() for message in asked.messages)
-        begun = await chat.begin(Ask(account, messages, asked.model, asked.sampling()))
+        begun = await chat.begin(
+            Ask(account, messages, asked.model, asked.sampling(), grounded=asked.grounded)
+        )
         headers = {"x-apprentice-adapter": begun.answered_by, "x-request-id": begun.id}
         if not asked.stream:
             whole = await _unless_gone(request, _whole(chat, begun, metrics))
@@ -341,7 +346,7 @@ def install_errors(app: FastAPI) -> None:
         # Starlette raises it again when this answer has gone out, so it stands in the log with its trace.
         return JSONResponse(error_body(500, "something went wrong here; it stands in the log"), 500)
 
-    for family in (AssistantError, FeedbackError, TrainingError):
+    for family in (AssistantError, FeedbackError, RetrievalError, TrainingError):
         app.add_exception_handler(family, ours)
 
 
@@ -349,11 +354,11 @@ def _status(error: Exception) -> int:
     match error:
         case EngineRefused():
             return error.status
-        case NoFact() | NoTraining() | routing.NoSuchModel():
+        case NoFact() | NoTraining() | NoDocument() | routing.NoSuchModel():
             return 404
-        case Invalid() | Refused():
+        case Invalid() | Refused() | DocumentRefused() | Unreadable():
             return 400
-        case EngineUnavailable() | DatabaseUnavailable():
+        case EngineUnavailable() | DatabaseUnavailable() | Unavailable():
             return 503
     return 500
 

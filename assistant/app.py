@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +18,13 @@ from datetime import UTC, datetime
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, migrations
+from assistant import api, documents_api, migrations
 from assistant.accounts import Accounts
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.grounds import Grounds
+from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
@@ -85,8 +88,14 @@ def engines_of(settings: Settings) -> Engines:
     return Engines(locate_home(settings.home))
 
 
-def web(house: House) -> FastAPI:
+def library_of(house: House) -> Library:
+    """The knowledge base of this home; nothing is opened before it is started."""
+    return Library(house.database, house.settings)
+
+
+def web(house: House, library: Library | None = None) -> FastAPI:
     """The web application: pages for people, routes for programs, on one port."""
+    library = library or library_of(house)
     settings, engines = house.settings, engines_of(house.settings)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = Chat(
@@ -98,6 +107,7 @@ def web(house: House) -> FastAPI:
         model=settings.model,
         max_tokens=settings.chat.max_tokens,
         ask_share=settings.chat.ask_share,
+        grounds=Grounds(library, engines, settings.documents.tokens) if library.enabled else None,
     )
 
     @asynccontextmanager
@@ -105,6 +115,7 @@ def web(house: House) -> FastAPI:
         # Whatever was being written when the last process of this home died will never be finished.
         await asyncio.to_thread(house.store.interrupt_pending, datetime.now(UTC))
         await engines.start()
+        library.start()
         janitor = asyncio.create_task(_unload_idle(engines, house.registry))
         watching = asyncio.create_task(watch(house.monitor, beat=False))
         try:
@@ -113,6 +124,7 @@ def web(house: House) -> FastAPI:
             for task in (janitor, watching):
                 task.cancel()
             await asyncio.wait([janitor, watching])
+            await asyncio.to_thread(library.close)
             await engines.close()
 
     def ready() -> str | None:
@@ -120,14 +132,20 @@ def web(house: House) -> FastAPI:
             live = house.registry.live()
         except DatabaseUnavailable as error:
             return str(error)
-        return engines.ready() or engines.missing(live.name if live else None)
+        return engines.ready() or engines.missing(live.name if live else None) or library.ready()
 
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api.install_errors(app)
     app.include_router(
         api.router(chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics)
     )
-    app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    app.include_router(
+        documents_api.router(library, api.bearer(house.accounts, "user"), api.bearer(house.accounts, "staff"))
+    )
+    uploads = {"/v1/documents": library.largest + documents_api.ROOM}
+    app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
+    # What is sent to a page waits here until it is taken in, and not in a folder of the whole machine.
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.home / "run" / "uploads")
     # Last, because a page at "/" takes every path that nobody took before.
     from assistant.ui import mount
 
@@ -142,6 +160,7 @@ def web(house: House) -> FastAPI:
         comparison=lambda: newest(settings.home),
         monitor=house.monitor,
         cost_per_hour=settings.monitoring.cost_per_hour,
+        library=library,
     )
     return app
 
@@ -208,11 +227,15 @@ async def work(house: House, once: bool) -> None:
 
 
 class BodyLimit:
-    """Refuses a request that says it is larger than `largest` bytes, or turns out to be."""
+    """Refuses a request that says it is larger than `largest` bytes, or turns out to be.
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
+    `larger` gives the paths that may take more.
+    """
+
+    def __init__(self, app: ASGIApp, largest: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._largest = largest
+        self._larger = dict(larger or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless it is one of ours and too large."""
@@ -220,8 +243,9 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._largest:
-            await _refuse(send, self._largest)
+        largest = self._larger.get(scope["path"], self._largest)
+        if length.isdigit() and int(length) > largest:
+            await _refuse(send, largest)
             return
         seen = 0
 
@@ -229,8 +253,8 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._largest:
-                raise HTTPException(413, _too_large(self._largest))
+            if seen > largest:
+                raise HTTPException(413, _too_large(largest))
             return dict(message)
 
         await self._app(scope, counted, send)

@@ -17,11 +17,12 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
+from assistant import grounding, routing
 from assistant import prompt as prompts
-from assistant import routing
 from assistant.accounts import Account
 from assistant.engine.client import AdapterRef, Engines
 from assistant.errors import AssistantError, EngineInterrupted, EngineRefused
+from assistant.grounds import Ground, Grounds
 from feedback.records import Message, Turn, TurnStatus, conversation_id
 from feedback.store import Ending, NewTurn, Store
 from training.records import NotFound as NoAdapter
@@ -43,6 +44,8 @@ class Ask:
     """Fields of the OpenAI request besides model, messages and stream."""
     conversation_id: str | None = None
     parent_id: str | None = None
+    grounded: bool | None = None
+    """Whether documents are looked through; None: as the conversation says, and else yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Chat:
         model: str,
         max_tokens: int,
         ask_share: float = 0.0,
+        grounds: Grounds | None = None,
     ) -> None:
         self.store = store
         self._registry = registry
@@ -107,6 +111,11 @@ class Chat:
         self._model = model
         self._max_tokens = max_tokens
         self._ask_share = ask_share
+        self._grounds = grounds
+
+    def has_documents(self) -> bool:
+        """Whether there is anything that answers could stand on; may read the database."""
+        return self._grounds is not None and self._grounds.there
 
     async def begin(self, ask: Ask) -> Begun:
         """Build the prompt, find the conversation, choose the adapter, and store the turn as pending.
@@ -118,10 +127,12 @@ class Chat:
         ask = replace(ask, messages=[prompts.cleaned(message) for message in ask.messages])
         sampling = {**self._defaults, **ask.sampling}
         messages = prompts.with_system(ask.messages, self._system_prompt)
-        messages, sampling = await self._fit(messages, sampling)
+        ground = await self._ground(ask, messages, sampling)
+        messages, sampling = await self._fit(list(ground.messages), sampling)
+        ground = replace(ground, messages=messages)
         place = await to_thread.run_sync(self._place, ask, messages)
         adapter = await self._adapter(ask, place.conversation_id)
-        turns = await to_thread.run_sync(self._store_pending, ask, place, messages, sampling, adapter)
+        turns = await to_thread.run_sync(self._store_pending, ask, place, ground, sampling, adapter)
         return Begun(turns, adapter, {**sampling, "messages": [dict(message) for message in messages]})
 
     async def _adapter(self, ask: Ask, conversation_id: str) -> AdapterRef | None:
@@ -149,6 +160,24 @@ class Chat:
             return adapter
         return None
 
+    async def _ground(self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any]) -> Ground:
+        """The dialogue with passages, unless there are no documents or they are not wanted."""
+        if self._grounds is None or ask.grounded is False:
+            return Ground(messages)
+        if ask.grounded is None and ask.conversation_id is not None:
+            where, person = ask.conversation_id, ask.account.id
+            if not (await to_thread.run_sync(self.store.conversation, where, person)).grounded:
+                return Ground(messages)
+        given = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
+        room = int(given or self._room(await self._engines.context_length()))
+        return await self._grounds.ground(
+            messages, ask.account, room, fixed=bool(given or sampling.get("tools"))
+        )
+
+    def _room(self, length: int) -> int:
+        """Tokens for the answer. A model with little room gives the larger part of it to what was said."""
+        return max(1, min(self._max_tokens, length // 4))
+
     async def _fit(
         self, messages: list[Message], sampling: dict[str, Any]
     ) -> tuple[list[Message], dict[str, Any]]:
@@ -159,8 +188,7 @@ class Chat:
         if sampling.get("max_tokens") or sampling.get("max_completion_tokens"):
             return messages, sampling
         length = await self._engines.context_length()
-        # A model with little room gives the larger part of it to what was said.
-        room = max(1, min(self._max_tokens, length // 4))
+        room = self._room(length)
         if sampling.get("tools") or prompts.most_tokens(messages) + room <= length:
             return messages, {**sampling, "max_tokens": room}
         messages, used = await self._longest(messages, length - room)
@@ -186,23 +214,25 @@ class Chat:
         self,
         ask: Ask,
         place: _Place,
-        messages: Sequence[Message],
+        ground: Ground,
         sampling: Mapping[str, Any],
         adapter: AdapterRef | None,
     ) -> list[Turn]:
         person = ask.account.id
         if place.new:
             opening = prompts.first_question(ask.messages)
-            self.store.start_conversation(person, opening, place.conversation_id)
+            self.store.start_conversation(person, opening, place.conversation_id, ask.grounded is not False)
         new = NewTurn(
             conversation_id=place.conversation_id,
             parent_id=place.parent_id,
             person_id=person,
             question=prompts.last_question(ask.messages),
-            prompt=messages,
+            prompt=ground.messages,
             model=self._model,
             adapter=adapter.name if adapter else None,
             sampling=sampling,
+            passages=ground.passages,
+            searched=ground.searched,
         )
         # By chance and before anything is said: only so do the ratings of those asked speak for all answers.
         return [
@@ -303,10 +333,12 @@ def _receive(chunk: Mapping[str, Any], received: Sequence[_Progress]) -> None:
 
 def _renamed(chunk: Mapping[str, Any], begun: Begun) -> dict[str, Any]:
     """The engine's chunk under our ids: the client never sees the engine's."""
-    choices = [
-        {**choice, "turn_id": (turn := begun.turns[choice["index"]]).id, "asked": turn.asked}
-        for choice in chunk.get("choices", ())
-    ]
+    choices = []
+    for choice in chunk.get("choices", ()):
+        turn = begun.turns[choice["index"]]
+        told = grounding.told(turn) if choice.get("finish_reason") else {}
+        delta = {**(choice.get("delta") or {}), **told}
+        choices.append({**choice, "delta": delta, "turn_id": turn.id, "asked": turn.asked})
     return {**chunk, "id": begun.id, "model": begun.answered_by, "choices": choices}
 
 
@@ -338,6 +370,7 @@ def _choice(index: int, begun: Begun, progress: _Progress, logprobs: list[Any]) 
     if progress.tool_calls:
         message["tool_calls"] = [progress.tool_calls[key] for key in sorted(progress.tool_calls)]
         message["content"] = message["content"] or None
+    message |= grounding.told(begun.turns[index])
     return {
         "index": index,
         "message": message,

@@ -14,6 +14,7 @@ import typer
 from assistant.commands import (
     adapters,
     compare,
+    documents,
     feedback,
     monitor,
     people,
@@ -35,6 +36,7 @@ status.register(app)
 monitor.register(app)
 runs.register(app)
 adapters.register(app)
+documents.register(app)
 feedback.register(app)
 people.register(app)
 simulate.register(app)
@@ -61,8 +63,10 @@ def root(
 def main() -> None:
     """Run a command; our own errors become a sentence on standard error and exit status 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "alembic"):
+    for noisy in ("httpx", "alembic", "sentence_transformers", "chromadb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It sets its own level, as low as it goes, when it is imported.
+    logging.getLogger("bm25s").propagate = False
     try:
         app()
     except AssistantError as error:
@@ -76,9 +80,10 @@ def main() -> None:
 
 def _is_ours(error: Exception) -> bool:
     from feedback.records import FeedbackError
+    from retrieval.records import RetrievalError
     from training.records import TrainingError
 
-    return isinstance(error, FeedbackError | TrainingError)
+    return isinstance(error, FeedbackError | RetrievalError | TrainingError)
 
 
 def _fail(error: Exception) -> None:

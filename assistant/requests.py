@@ -95,10 +95,12 @@ class ChatRequest(Plain):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
+    grounded: bool | None = None
+    """Ours, not OpenAI's: false answers without looking through the documents."""
 
     def sampling(self) -> dict[str, Any]:
         """What was given besides the dialogue: how to draw the answer, tools, formats."""
-        ours = {"model", "messages", "stream", "stream_options"}
+        ours = {"model", "messages", "stream", "stream_options", "grounded"}
         return self.model_dump(exclude_none=True, exclude=ours)
 
 

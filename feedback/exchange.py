@@ -69,6 +69,8 @@ _DETAILS = (
     "error",
     "tool_calls",
     "passages",
+    "searched",
+    "restricted",
     "asked",
 )
 
@@ -159,11 +161,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _is_plain(item: Judged) -> bool:
-    """Whether a trainer can read the turn: a finished answer in words to messages in words."""
+    """Whether a trainer may read the turn: a finished answer in words to messages in words, that stands on
+    nothing but what everybody may see."""
     turn = item.turn
     in_words = all(isinstance(message.get("content"), str) for message in turn.prompt)
     whole = turn.status == "complete" and turn.finish_reason != "length"
-    return whole and in_words and bool(turn.answer.strip()) and not turn.tool_calls
+    return whole and in_words and bool(turn.answer.strip()) and not turn.tool_calls and not turn.restricted
 
 
 def _messages(turn: Turn) -> list[dict[str, str]]:
@@ -211,7 +214,9 @@ def _raw_row(history: History) -> dict[str, Any]:
         "up": list(live.values()).count("up"),
         "down": list(live.values()).count("down"),
         "prompt": json.dumps([dict(message) for message in turn.prompt]),
-        "details": json.dumps({name: _plain(getattr(turn, name)) for name in _DETAILS}),
+        "details": json.dumps(
+            {"grounded": history.grounded, **{name: _plain(getattr(turn, name)) for name in _DETAILS}}
+        ),
         "ratings": json.dumps([_opinion(row) for row in history.ratings]),
         "corrections": json.dumps([_opinion(row) for row in history.corrections]),
         "choices": json.dumps([_opinion(row) for row in history.choices]),
@@ -261,6 +266,8 @@ def _history(line: str) -> History:
         error=_text(details, "error", None) if details.get("error") else None,
         tool_calls=_objects(details, "tool_calls"),
         passages=_objects(details, "passages"),
+        searched=_text(details, "searched", None) if details.get("searched") else None,
+        restricted=details.get("restricted") is True,
         # Exports of before there were such answers do not say it.
         asked=details.get("asked") is True,
     )
@@ -268,6 +275,7 @@ def _history(line: str) -> History:
         turn=turn,
         title=row["title"],
         opening=row["opening"],
+        grounded=details.get("grounded") is not False,
         ratings=tuple(_rating(said, turn_id) for said in row["ratings"]),
         corrections=tuple(_correction(said, turn_id) for said in row["corrections"]),
         choices=tuple(_choice(said, turn_id) for said in row["choices"]),

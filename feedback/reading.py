@@ -150,7 +150,7 @@ class Reader:
 
     def _page(self, after: str) -> list[History]:
         query = (
-            select(turns, conversations.c.opening, conversations.c.title)
+            select(turns, conversations.c.opening, conversations.c.title, conversations.c.grounded)
             .join(conversations)
             .where(turns.c.id > after, turns.c.status != "pending")
             .order_by(turns.c.id)
@@ -172,6 +172,7 @@ class Reader:
                 turn=record(Turn, row),
                 title=row.title,
                 opening=row.opening,
+                grounded=row.grounded,
                 ratings=thumbs.get(row.id, ()),
                 corrections=texts.get(row.id, ()),
                 choices=tuple(chosen.get(row.id, ())),

@@ -106,6 +106,10 @@ turns = Table(
     Column("passages", JSON, nullable=False, default=list),
     # The messages between prompt and answer: calls of our tools, and what they returned
     Column("steps", JSON, nullable=False, default=list, server_default="[]"),
+    # What the documents were looked through for; null if they were not
+    Column("searched", Words, nullable=True),
+    # Whether it, or a turn before it in its branch, stands on a passage that is not for everybody
+    Column("restricted", Boolean, nullable=False, default=False, server_default=false()),
     # Chosen by chance before it is answered: its person is asked for a rating.
     Column("asked", Boolean, nullable=False, default=False, server_default=false()),
     Index(None, "person_id", "thread_key"),

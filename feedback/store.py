@@ -7,7 +7,7 @@ It is the truth about what was said: pages and clients only show it. What is rea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -56,6 +56,8 @@ class NewTurn:
     adapter: str | None
     sampling: Mapping[str, Any]
     passages: Sequence[Mapping[str, Any]] = ()
+    searched: str | None = None
+    """What the documents were looked through for; None if they were not, or if there are none."""
     asked: bool = False
 
 
@@ -90,12 +92,14 @@ class Store(Reader):
 
     # -- conversations -----------------------------------------------------------------------------
 
-    def start_conversation(self, person_id: str, opening: str, new_id: str = "") -> Conversation:
+    def start_conversation(
+        self, person_id: str, opening: str, new_id: str = "", grounded: bool = True
+    ) -> Conversation:
         """A new, empty conversation titled by its opening question; `new_id` if it was drawn before."""
         now = _now()
         title = " ".join(storable(opening).split())
         title = title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
-        row = Conversation(new_id or conversation_id(), person_id, title, now, now)
+        row = Conversation(new_id or conversation_id(), person_id, title, now, now, grounded)
         with self._database.write() as connection:
             connection.execute(insert(conversations).values(opening=opening, **_plain(row)))
         return row
@@ -110,6 +114,16 @@ class Store(Reader):
         if row is None:
             raise NotFound("there is no such conversation")
         return record(Conversation, row)
+
+    def ground(self, conversation_id: str, person_id: str, grounded: bool) -> None:
+        """Say whether documents are looked through for the answers of this person's conversation.
+
+        Raises `NotFound` for a missing or a foreign one.
+        """
+        own = (conversations.c.id == conversation_id) & (conversations.c.person_id == person_id)
+        with self._database.write() as connection:
+            if not connection.execute(update(conversations).where(own).values(grounded=grounded)).rowcount:
+                raise NotFound("there is no such conversation")
 
     def conversations(self, person_id: str, limit: int = 100) -> list[Conversation]:
         """This person's conversations, the newest first."""
@@ -142,7 +156,10 @@ class Store(Reader):
         with self._database.write() as connection:
             if not connection.execute(update(conversations).where(own).values(updated_at=now)).rowcount:
                 raise NotFound("there is no such conversation")
-            _check_parent(connection, new.parent_id, new.conversation_id)
+            heard = _check_parent(connection, new.parent_id, new.conversation_id)
+            # What was told of a restricted passage stands in the prompts of all turns after it.
+            restricted = heard or any(passage.get("audience") for passage in new.passages)
+            turn = replace(turn, restricted=restricted)
             connection.execute(insert(turns).values(_plain(turn)))
         return turn
 
@@ -359,12 +376,15 @@ def _check(verdict: Verdict) -> None:
         raise Invalid(f"a correction has at most {LONGEST_CORRECTION} characters")
 
 
-def _check_parent(connection: Connection, parent_id: str | None, conversation_id: str) -> None:
+def _check_parent(connection: Connection, parent_id: str | None, conversation_id: str) -> bool:
+    """Whether the turn before is restricted. Raises `NotFound` unless it stands in this conversation."""
     if parent_id is None:
-        return
+        return False
     inside = (turns.c.id == parent_id) & (turns.c.conversation_id == conversation_id)
-    if not connection.execute(select(turns.c.id).where(inside)).first():
+    row = connection.execute(select(turns.c.restricted).where(inside)).first()
+    if row is None:
         raise NotFound(f"the turn before it, {parent_id}, is not in this conversation")
+    return bool(row.restricted)
 
 
 def _restore_conversation(connection: Connection, history: History) -> None:
@@ -374,7 +394,12 @@ def _restore_conversation(connection: Connection, history: History) -> None:
     owner = connection.execute(select(conversations.c.person_id).where(there)).scalar()
     if owner is None:
         plain = Conversation(
-            turn.conversation_id, turn.person_id, history.title, turn.created_at, turn.created_at
+            turn.conversation_id,
+            turn.person_id,
+            history.title,
+            turn.created_at,
+            turn.created_at,
+            history.grounded,
         )
         connection.execute(insert(conversations).values(opening=history.opening, **_plain(plain)))
     elif owner != turn.person_id:

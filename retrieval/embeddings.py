@@ -66,7 +66,10 @@ class _Local:
             raise Unavailable(f"embeddings need the extra `documents`: {error}") from error
         self._torch = torch
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._many, self._few = min(4, cores), max(1, cores // 2)
+        # Threads wait for each other after every layer. Beside an engine that takes all cores, two of them
+        # on two cores need ten times as long for a question as one does.
+        self._threads = max(1, cores // 4)
+        self._half = bool(torch.cpu._is_avx512_bf16_supported())
         try:
             self._model: Any = SentenceTransformer(path)
         except Exception as error:  # whatever a foreign folder makes the libraries raise
@@ -74,12 +77,11 @@ class _Local:
         self.dimension = int(self._model.encode_document(["dimension"]).shape[1])
 
     def documents(self, texts: Sequence[str]) -> Vectors:
-        # The engine and the pages run beside this. Of OpenMP's threads a caller sets its own alone.
-        self._torch.set_num_threads(self._few)
-        return self._vectors(self._model.encode_document, list(texts))
+        # More than twice as fast where the processor multiplies in bfloat16; cosines move by a thousandth
+        with self._torch.autocast("cpu", dtype=self._torch.bfloat16, enabled=self._half):
+            return self._vectors(self._model.encode_document, list(texts))
 
     def question(self, text: str) -> Vectors:
-        self._torch.set_num_threads(self._many)
         row: Vectors = self._vectors(self._model.encode_query, [text])[0]
         return row
 
@@ -88,6 +90,8 @@ class _Local:
 
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
+        # A caller of OpenMP sets the number for its own thread alone
+        self._torch.set_num_threads(self._threads)
         return normalised(encode(texts, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True))
 
 

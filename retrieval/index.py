@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from feedback.database import Database
+from feedback.records import storable
 from retrieval import vectors
 from retrieval.embeddings import Embedder
 from retrieval.records import Kind, Passage, Unavailable
@@ -48,6 +50,8 @@ class Index:
     def __init__(self, opened: Vectors, folder: Path, database: Database, embedder: Embedder) -> None:
         self.folder = folder
         self.database = database
+        self.shared = opened.shared
+        """Whether other processes may change it too."""
         self._vectors = opened
         self._embedder = embedder
         self._locks: dict[str, threading.Lock] = {}
@@ -63,10 +67,10 @@ class Index:
     ) -> None:
         """Make `given` all the passages of the source; only those that are new or changed are embedded.
         `tell` hears how many can be found by now."""
+        # As a row gives them back, so that they can be told from others
+        given = [replace(one, title=storable(one.title), text=storable(one.text)) for one in given]
         with self._lock(source_id):
-            with self.database.write() as connection:
-                self._write_rows(connection, source_id, {one.id: one for one in given})
-            self._changed()
+            self._write_rows(source_id, {one.id: one for one in given})
             places: dict[Place, list[Passage]] = defaultdict(list)
             for one in given:
                 places[one.kind, one.audience].append(one)
@@ -80,9 +84,7 @@ class Index:
     def drop(self, source_id: str) -> None:
         """Forget every passage of the source. From the first moment on none is found."""
         with self._lock(source_id):
-            with self.database.write() as connection:
-                self._write_rows(connection, source_id, {})
-            self._changed()
+            self._write_rows(source_id, {})
             self._sweep(source_id)
 
     def dense(
@@ -131,6 +133,12 @@ class Index:
         with self.database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(passages)).scalar_one())
 
+    def state(self) -> tuple[int, float]:
+        """Two numbers that are other ones after a change, whoever made it."""
+        with self.database.read() as connection:
+            latest = connection.execute(select(func.max(index_records.c.updated_at))).scalar_one()
+        return self.count(), latest or 0.0
+
     def stale(self) -> bool:
         """Whether passages are without a vector of this model: it is another one than before, or the
         index was lost."""
@@ -156,29 +164,12 @@ class Index:
         """Give the index back to the next process."""
         self._vectors.close()
 
-    def _write_rows(self, connection: Connection, source_id: str, new: dict[str, Passage]) -> None:
-        """The rows of the source become `new`. The vectors of what goes are marked, in the same
-        transaction: so nothing that has a vector is forgotten."""
-        from retrieval.recording import chunks, put, remove
-
-        mine = passages.c.source_id == source_id
-        rows = connection.execute(select(passages).where(mine)).mappings()
-        old = {one.id: one for one in map(_passage, rows)}
-        for place, namespace in self._known().items():
-            there = {key for key, one in old.items() if (one.kind, one.audience) == place}
-            going = {key for key in there if key not in new or _place(new[key]) != place}
-            put(connection, namespace, dict.fromkeys(going, source_id), _MARKED)
-            # The same id with other words: its vector is of no use, and is written over
-            remove(connection, namespace, (k for k in there - going if new[k].searched != old[k].searched))
-        gone = [key for key, one in old.items() if new.get(key) != one]
-        for part in chunks({*gone, *(key for key in new if key not in old)}):
-            connection.execute(delete(passages).where(passages.c.id.in_(part)))
-        fresh = [_values(one) for key, one in new.items() if old.get(key) != one]
-        if fresh:
-            connection.execute(insert(passages), fresh)
-        if not new:
-            everything = index_records.c.group_id == source_id
-            connection.execute(update(index_records).where(everything).values(updated_at=_MARKED))
+    def _write_rows(self, source_id: str, new: dict[str, Passage]) -> None:
+        names = self._vectors.namespaces()
+        with self.database.write() as connection:
+            _write_rows(connection, names, source_id, new)
+        for listener in self._listeners:
+            listener()
 
     def _embed(
         self, place: Place, members: Sequence[Passage], before: int, tell: Callable[[int], None]
@@ -252,9 +243,6 @@ class Index:
             ]
             self._vectors.delete(place, orphans)
 
-    def _known(self) -> dict[Place, str]:
-        return {place: namespace for namespace, place in self._vectors.namespaces().items()}
-
     def _is_behind(self) -> bool:
         if self._vectors.foreign():
             return True
@@ -271,9 +259,33 @@ class Index:
     def _lock(self, source_id: str) -> threading.Lock:
         return self._locks.setdefault(source_id, threading.Lock())
 
-    def _changed(self) -> None:
-        for listener in self._listeners:
-            listener()
+
+def _write_rows(
+    connection: Connection, names: Mapping[str, Place], source_id: str, new: Mapping[str, Passage]
+) -> None:
+    """The rows of the source become `new`. The vectors of what goes are marked, in the same transaction:
+    so nothing that has a vector is forgotten."""
+    from retrieval.recording import chunks, put, remove
+
+    mine = passages.c.source_id == source_id
+    rows = connection.execute(select(passages).where(mine)).mappings()
+    old = {one.id: one for one in map(_passage, rows)}
+    for namespace, place in names.items():
+        there = {key for key, one in old.items() if (one.kind, one.audience) == place}
+        going = {key for key in there if key not in new or _place(new[key]) != place}
+        put(connection, namespace, dict.fromkeys(going, source_id), _MARKED)
+        # The same id with other words: its vector is of no use, and is written over
+        reworded = (key for key in there - going if new[key].searched != old[key].searched)
+        remove(connection, namespace, reworded)
+    gone = [key for key, one in old.items() if new.get(key) != one]
+    for part in chunks({*gone, *(key for key in new if key not in old)}):
+        connection.execute(delete(passages).where(passages.c.id.in_(part)))
+    fresh = [_values(one) for key, one in new.items() if old.get(key) != one]
+    if fresh:
+        connection.execute(insert(passages), fresh)
+    if not new:
+        everything = index_records.c.group_id == source_id
+        connection.execute(update(index_records).where(everything).values(updated_at=_MARKED))
 
 
 def every(database: Database, at_once: int = 1_000) -> Iterator[list[Passage]]:

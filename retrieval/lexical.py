@@ -33,6 +33,8 @@ SMALL = 2_000
 """Up to so many passages are built by a thread here, in some tenths of a second."""
 _SETTLE = 0.5
 """Seconds that changes may come in one after the other before they are built."""
+_LOOK_SECONDS = 5.0
+"""How soon changes by other processes are noticed, where there are any."""
 _SHARE = 0.1
 """How much of the time building may take, where changes never end."""
 
@@ -89,6 +91,7 @@ class Lexical:
         self._fresh = threading.Condition()
         self._asked, self._built = 1, 0
         self._words: Words | None = None
+        self._seen = (0, 0.0)
         self._due.set()
         index.on_change(self.changed)
         self._thread = threading.Thread(target=self._keep, name="words", daemon=True)
@@ -121,7 +124,11 @@ class Lexical:
 
     def _keep(self) -> None:
         while not self._ended.is_set():
-            self._due.wait()
+            if (
+                not self._due.wait(_LOOK_SECONDS if self._index.shared else None)
+                and self._seen == self._index.state()
+            ):
+                continue
             # The first build is waited for; later ones gather what comes in one after the other
             if self._words is not None and self._ended.wait(_SETTLE):
                 return
@@ -130,6 +137,7 @@ class Lexical:
                 asked = self._asked
             started = time.monotonic()
             try:
+                self._seen = self._index.state()
                 self._words = self._build() or self._words
             except Exception:
                 # The next change, or the next start, tries again

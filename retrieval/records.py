@@ -31,6 +31,10 @@ class Unreadable(RetrievalError):
     """A file can't be taken in; the message says why, without the file's name."""
 
 
+class Refused(RetrievalError):
+    """What was asked can't be done with this document; the message says why."""
+
+
 class Unavailable(RetrievalError):
     """Nothing can be searched now: the extra is not installed, the index is busy, a server is away."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ Place = tuple[Kind, str]
 
 HNSW = {"space": "cosine", "ef_construction": 100, "ef_search": 100, "max_neighbors": 16}
 _PREFIX = "apprentice"
+LOOK_SECONDS = 5.0
+"""How soon a collection that another process made on the server is noticed."""
 _PAGE = 1_000
 """Ids that one call to Chroma names."""
 
@@ -41,14 +44,19 @@ class Vectors:
         self._owner = owner
         self._embedder = embedder
         self._held = held
+        self.shared = held is None
+        """Whether other processes may write here too."""
         self._opening = threading.Lock()
         self._mine: dict[Place, Any] = {}
         self._foreign: list[str] = []
+        self._looked = 0.0
         self._look()
 
     def namespaces(self) -> dict[str, Place]:
         """The collections of this model. A name is never used again for another collection."""
-        return {self._namespace(one): place for place, one in self._collections().items()}
+        if self.shared:
+            self._look()
+        return {self._namespace(one): place for place, one in self._mine.items()}
 
     def foreign(self) -> bool:
         """Whether collections of another model are here."""
@@ -75,7 +83,7 @@ class Vectors:
 
     def near(self, place: Place, vector: Any, most: int) -> list[tuple[str, float]]:
         """Ids and cosines of the nearest, nearest first."""
-        one = self._collections().get(place)
+        one = self._known(place)
         if one is None:
             return []
         with foreign_errors():
@@ -84,7 +92,7 @@ class Vectors:
 
     def rows(self, place: Place, ids: Sequence[str]) -> dict[str, Any]:
         """The vectors of those of `ids` that are here."""
-        one = self._collections().get(place)
+        one = self._known(place)
         if one is None or not ids:
             return {}
         with foreign_errors():
@@ -93,7 +101,7 @@ class Vectors:
 
     def present(self, place: Place, ids: Sequence[str]) -> set[str]:
         """Which of `ids` have a vector."""
-        one = self._collections().get(place)
+        one = self._known(place)
         if one is None:
             return set()
         with foreign_errors():
@@ -101,7 +109,7 @@ class Vectors:
 
     def ids(self, place: Place) -> Iterator[list[str]]:
         """All that have a vector, some at a time. Nothing may be deleted meanwhile."""
-        one, start = self._collections().get(place), 0
+        one, start = self._known(place), 0
         while one is not None:
             with foreign_errors():
                 part = one.get(limit=_PAGE, offset=start, include=[])["ids"]
@@ -112,13 +120,13 @@ class Vectors:
 
     def count(self, place: Place) -> int:
         """How many vectors there are."""
-        one = self._collections().get(place)
+        one = self._known(place)
         with foreign_errors():
             return int(one.count()) if one is not None else 0
 
     def delete(self, place: Place, ids: Iterable[str]) -> None:
         """Their vectors are gone, whether they were there or not."""
-        one = self._collections().get(place)
+        one = self._known(place)
         if one is None:
             return
         with foreign_errors():
@@ -138,8 +146,11 @@ class Vectors:
         if self._held is not None:
             self._held.release()
 
-    def _collections(self) -> Mapping[Place, Any]:
-        return self._mine
+    def _known(self, place: Place) -> Any:
+        """The collection of this kind and audience, or None."""
+        if self.shared and place not in self._mine and time.monotonic() - self._looked > LOOK_SECONDS:
+            self._look()
+        return self._mine.get(place)
 
     def _collection(self, place: Place) -> Any:
         with self._opening:
@@ -163,6 +174,8 @@ class Vectors:
             return self._mine[place]
 
     def _look(self) -> None:
+        """See which collections there are."""
+        mine, foreign = {}, []
         with foreign_errors():
             found = [
                 one for one in self._client.list_collections() if one.name.startswith(f"{self._label()}-")
@@ -173,9 +186,11 @@ class Vectors:
                 self._embedder.name,
                 self._embedder.dimension,
             ):
-                self._mine[about["kind"], about["audience"]] = one
+                mine[about["kind"], about["audience"]] = one
             else:
-                self._foreign.append(one.name)
+                foreign.append(one.name)
+        self._mine, self._foreign = mine, foreign
+        self._looked = time.monotonic()
 
     def _label(self) -> str:
         return f"{_PREFIX}-{self._owner}"

@@ -59,6 +59,8 @@ HEAVY = {
 }
 # The plug-in for the engine lives in the engine's process, so it may use what is loaded there anyway
 HEAVY["torch"] += ("assistant/engine/server.py", "assistant/engine/cpu_")
+# sentence_transformers brings it along
+HEAVY["torch"] += ("retrieval/embeddings.py",)
 
 LONGEST_FUNCTION, LONGEST_FILE = 80, 400
 # Too short to need an introduction

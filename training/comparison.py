@@ -14,7 +14,7 @@ from itertools import combinations, product
 from statistics import fmean, median, stdev
 from typing import Any, Literal, NamedTuple
 
-from feedback.records import Turn, normalise
+from feedback.records import Turn, as_said, normalise
 from training import screening
 from training.records import Message
 
@@ -181,7 +181,7 @@ def held_out_questions(opening_turns: Iterable[tuple[Turn, str]], most: int) -> 
     """Dialogues up to the first question of conversations that are held out, each opening once.
 
     `opening_turns` are first turns with their conversation's opening, the newest first. System prompts are
-    taken off: whether there is one is what the cells differ in.
+    taken off, and so are passages: whether there are any is what the cells differ in.
     """
     found: dict[str, list[Message]] = {}
     for number, (turn, opening) in enumerate(opening_turns):
@@ -191,7 +191,7 @@ def held_out_questions(opening_turns: Iterable[tuple[Turn, str]], most: int) -> 
         if screening.held_out(opening) and not screening.unfit(
             replace(turn, status="complete", answer="any")
         ):
-            said = [message for message in turn.prompt if message.get("role") != "system"]
+            said = [message for message in as_said(turn.prompt) if message.get("role") != "system"]
             found.setdefault(normalise(opening), said)
     return list(found.values())
 

@@ -68,10 +68,13 @@ def unfit(turn: Turn) -> str | None:
 
     `unfinished`: no end, or an end by an error or a crash: what came out says nothing about the model.
     `tool_calls`: tools were called; not learned from yet. `not_text`: pictures or other parts.
-    `no_question`: the prompt does not end with words of the person. `empty`, `too_long`.
+    `no_question`: the prompt does not end with words of the person. `empty`, `too_long`. `restricted`: it
+    stands on a passage that is not for everybody, and adapters speak to everybody.
     """
     if turn.status not in ("complete", "stopped"):
         return "unfinished"
+    if turn.restricted:
+        return "restricted"
     roles = {str(message.get("role")) for message in turn.prompt}
     if turn.tool_calls or "tool" in roles or any(message.get("tool_calls") for message in turn.prompt):
         return "tool_calls"

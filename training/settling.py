@@ -62,13 +62,15 @@ def question_text(turn: Turn) -> str:
 def context_key(turn: Turn) -> str:
     """64 hex that name a question in its context: turns with the same key have comparable answers.
 
-    The last message and the question count in normalised words, everything before and the passages as it is.
+    The last message and the question count in normalised words, everything before and the passages as it is,
+    but for their scores, in which two wordings of one question differ.
     The prompt must end with a message in words (`screening.unfit`).
     """
     last = dict(turn.prompt[-1])
     last["content"] = normalise(str(last["content"])) or last["content"]
     before = [dict(message) for message in turn.prompt[:-1]]
-    plain = [before, last, question_text(turn), [dict(passage) for passage in turn.passages]]
+    passages = [{name: passage[name] for name in passage if name != "score"} for passage in turn.passages]
+    plain = [before, last, question_text(turn), passages]
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from feedback.records import Judged, Message, normalise
+from feedback.records import Judged, Message, as_said, normalise
 from training.screening import screen
 from training.settling import Settled, settle
 
@@ -208,7 +208,7 @@ def _sentences(answer: str) -> list[str]:
 
 
 def _question(prompt: Sequence[Message]) -> str:
-    return str(prompt[-1].get("content") or "") if prompt else ""
+    return str(as_said(prompt)[-1].get("content") or "") if prompt else ""
 
 
 # -- fitting -----------------------------------------------------------------------------------------

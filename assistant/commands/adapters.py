@@ -6,13 +6,12 @@ Prints; decides nothing. Knows the registry and, for `evaluate`, the running eng
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assistant.commands.common import Home, Json, Reason, house_of, show, show_one
+from assistant.commands.common import Home, Json, Reason, house_of, show, show_one, who
 
 if TYPE_CHECKING:
     from assistant.app import House
@@ -83,28 +82,28 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
 def promote(name: Name, reason: Reason, home: Home = None) -> None:
     """Let an adapter answer from the next turn on; `base` takes every adapter away."""
     with house_of(home) as house:
-        row = house.registry.promote(name, actor=_who(), reason=reason)
+        row = house.registry.promote(name, actor=who(), reason=reason)
     typer.echo(f"{row.adapter or 'base'} is live")
 
 
 def rollback(reason: Reason, home: Home = None) -> None:
     """Go back to what was live before."""
     with house_of(home) as house:
-        row = house.registry.rollback(actor=_who(), reason=reason)
+        row = house.registry.rollback(actor=who(), reason=reason)
     typer.echo(f"{row.adapter or 'base'} is live")
 
 
 def canary(name: Name, reason: Reason, home: Home = None) -> None:
     """Let an adapter answer a share of conversations until its votes promote it or roll it back."""
     with house_of(home) as house:
-        begun = house.canaries.start(name, actor=_who(), reason=reason)
+        begun = house.canaries.start(name, actor=who(), reason=reason)
     typer.echo(f"{name} answers {begun.share:.0%} of conversations from now on")
 
 
 def canary_stop(reason: Reason, home: Home = None) -> None:
     """Veto the canary: what is live answers all from the next turn on."""
     with house_of(home) as house:
-        row = house.canaries.stop(actor=_who(), reason=reason)
+        row = house.canaries.stop(actor=who(), reason=reason)
     typer.echo(f"the canary of {row.adapter} is stopped; {row.against or 'base'} answers all")
 
 
@@ -162,10 +161,3 @@ async def _evaluate(house: House, name: str, against: str | None) -> Evaluation:
         return await app.pipeline_of(house, engines).evaluate(adapter, other)
     finally:
         await engines.close()
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "command line"

@@ -5,6 +5,7 @@ Knows no command. Heavy imports wait until a home is really opened.
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,14 @@ def house_of(home: Path | None) -> Iterator[House]:
         yield house
     finally:
         house.close()
+
+
+def who() -> str:
+    """Who sits at the terminal, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "command line"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ A thin door to `assistant/accounts.py`. Passwords come from a prompt or standard
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="The account's name.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     user = typer.Typer(no_args_is_help=True, help="Accounts and API keys.")
-    for command in (add, list_, disable, delete, key):
+    for command in (add, list_, groups, disable, delete, key):
         user.command(command.__name__.rstrip("_"))(command)
     app.add_typer(user, name="user")
 
@@ -55,18 +55,33 @@ def add(
 def list_(home: Home = None, as_json: Json = False) -> None:
     """Every account."""
     with house_of(home) as house:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "name": account.name,
                 "role": account.role,
+                "groups": list(account.groups),
                 "disabled": account.disabled,
                 "created_at": account.created_at.isoformat(timespec="seconds"),
             }
             for account in house.accounts.all()
         ]
     show(
-        rows, ("name", "role", "disabled", "created_at"), as_json, "no accounts yet: apprentice user add NAME"
+        [row if as_json else row | {"groups": ", ".join(row["groups"])} for row in rows],
+        ("name", "role", "groups", "disabled", "created_at"),
+        as_json,
+        "no accounts yet: apprentice user add NAME",
     )
+
+
+def groups(
+    name: Name,
+    chosen: Annotated[list[str] | None, typer.Argument(metavar="[GROUP]…", help="None: no group.")] = None,
+    home: Home = None,
+) -> None:
+    """Say whose documents a person may see, besides those for everybody."""
+    with house_of(home) as house:
+        account = house.accounts.set_groups(name, chosen or ())
+    typer.echo(f"{name} is in {', '.join(account.groups) or 'no group'}")
 
 
 def disable(name: Name, home: Home = None) -> None:

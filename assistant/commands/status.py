@@ -21,12 +21,24 @@ import typer
 from assistant.commands.common import Home, Json, house_of, settings_of, show_one
 
 if TYPE_CHECKING:
+    from assistant.app import House
     from assistant.settings import Settings
 
 _SAFE_SQLITE = (3, 51, 3)
 _PARTS = {
     "web": (("gradio", "fastapi", "uvicorn", "sqlalchemy"), "pip install apprentice"),
     "training": (("torch", "trl", "peft", "sklearn"), "pip install 'apprentice[train]'"),
+    "documents": (
+        (
+            "bm25s",
+            "chromadb",
+            "langchain_chroma",
+            "langchain_text_splitters",
+            "pypdf",
+            "sentence_transformers",
+        ),
+        "pip install 'apprentice[documents]'",
+    ),
     "engine": (("vllm",), "make run (or: pip install 'apprentice[cpu]', on a GPU machine 'apprentice[gpu]')"),
 }
 
@@ -63,8 +75,20 @@ def status(home: Home = None, as_json: Json = False) -> None:
             "runs": dict(states),
             "feedback": house.store.counts(),
             "satisfied": {"asked": str(satisfied.asked), "unasked": str(satisfied.unasked)},
+            "documents": _documents(house),
         }
     show_one(shown, as_json)
+
+
+def _documents(house: House) -> dict[str, Any]:
+    """How many documents there are in each state, and their passages."""
+    from assistant.app import library_of
+
+    library = library_of(house)
+    shown: dict[str, Any] = {**library.shelf.counts(), "passages": library.shelf.passages()}
+    if library.rebuilding is not None:
+        shown["rebuilding"] = f"{library.rebuilding:.0%}"
+    return shown
 
 
 def _web(settings: Settings) -> str | None:
@@ -118,7 +142,8 @@ def _look(settings: Settings) -> Iterator[Finding]:
     for part, (modules, mend) in _PARTS.items():
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         detail = f"missing: {', '.join(missing)}" if missing else "installed"
-        needed = part != "engine" or not settings.servers
+        needed = (part != "engine" or not settings.servers) and part != "documents"
+        detail += "" if needed or not missing else " (optional)"
         yield Finding(f"{part} part", not missing or not needed, detail, mend)
     yield from _look_at_home(settings)
     yield from _look_at_database(settings)

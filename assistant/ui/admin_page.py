@@ -68,7 +68,7 @@ class AdminEvents:
     async def load(self, request: gr.Request) -> Parts:
         """The page was opened."""
         account = await self._door.admit(request)
-        return {"top": views.top(account.name, theme.favicon()), **await to_thread.run_sync(self._everything)}
+        return {"top": views.top(account, theme.favicon()), **await to_thread.run_sync(self._everything)}
 
     async def refresh(self, request: gr.Request) -> Parts:
         """The timer rang."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, cast
 
+from assistant.accounts import Account
 from assistant.ui.buttons import button, icon, sign_out
 from assistant.ui.words import number, seconds, sentence, when
 from feedback.figures import Figures
+from feedback.records import Role
 from training.canary import Canary
 from training.records import Adapter, Evaluation, Promotion, Run
 
@@ -222,10 +224,17 @@ def heading(title: str, *buttons: tuple[str, str, bool]) -> str:
     return f'<div class="heading"><h2>{title}</h2>{drawn}</div>'
 
 
-def top(name: str, mark: str) -> str:
-    """The bar above the page: where one is, and the ways out. `mark` is the address of our picture."""
+def top(account: Account, mark: str, here: str = "Admin") -> str:
+    """The bar above a page: where one is, and the ways out. `mark` is the address of our picture."""
+    ways = (("Admin", "/admin", "gear", "admin"), ("Documents", "/documents", "book", "staff"))
+    links = "".join(
+        f'<a href="{path}">{icon(drawing)}{title}</a>'
+        for title, path, drawing, role in ways
+        if title != here and account.may(cast(Role, role))
+    )
     return (
         f'<header><a class="brand" href="/"><img src="{mark}" alt="">Apprentice</a>'
-        '<h1>Admin</h1><nav aria-label="Pages">'
-        f'<a href="/">{icon("chat")}Chat</a><span>{escape(name)}</span>{sign_out()}</nav></header>'
+        f'<h1>{here}</h1><nav aria-label="Pages">'
+        f'<a href="/">{icon("chat")}Chat</a>{links}<span>{escape(account.name)}</span>{sign_out()}'
+        "</nav></header>"
     )

@@ -1,8 +1,8 @@
 // Turns clicks on elements that name an act (data-act) into events of this component; the other data- values
 // go along. Every page has one such component. Names that Python listens for:
-// 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more'
+// 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more' 'switch_documents'
 // 'run_train' 'run_cancel' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'canary_start' 'canary_stop'
-// 'show_days'
+// 'show_days' 'document_remove' 'documents_more'
 const bus = new AbortController();
 const listen = (target, name, handler, options = {}) =>
   target.addEventListener(name, handler, { signal: bus.signal, ...options });

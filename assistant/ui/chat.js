@@ -7,6 +7,7 @@ const narrow = matchMedia("(max-width: 800px)");
 // -- the conversation scrolls by itself, and stays at its end while the reader is there
 const talk = find("talk");
 let atEnd = true;
+const opened = new Set();
 listen(talk, "scroll", () => {
   atEnd = talk.scrollTop + talk.clientHeight > talk.scrollHeight - 80;
 });
@@ -28,6 +29,7 @@ function follow() {
   }
   typed();
   document.title = here ? `${find("title").textContent.trim()} · Apprentice` : "Apprentice";
+  for (const list of talk.querySelectorAll("details.sources")) list.open = opened.has(list.id);
   if (atEnd) toEnd();
 }
 new MutationObserver(follow).observe(talk, { childList: true, subtree: true, characterData: true });
@@ -35,6 +37,23 @@ new ResizeObserver(() => atEnd && toEnd()).observe(talk);
 listen(window, "popstate", () => {
   here = new URLSearchParams(location.search).get("chat") ?? "";
   trigger("open_chat", { chat: here });
+});
+
+// -- a list of sources stays open when the conversation is drawn again, and opens for whoever follows a mark
+listen(talk, "toggle", (event) => {
+  const list = event.target;
+  if (list.matches("details.sources")) list.open ? opened.add(list.id) : opened.delete(list.id);
+}, { capture: true });
+listen(talk, "click", (event) => {
+  const mark = event.target instanceof Element ? event.target.closest("[data-cite]") : null;
+  if (!mark) return;
+  event.preventDefault();
+  const source = find(mark.dataset.cite);
+  if (!source) return;
+  atEnd = false;
+  source.closest("details").open = true;
+  source.scrollIntoView({ block: "nearest" });
+  source.focus({ preventScroll: true });
 });
 
 // -- sending goes to the end of the conversation, wherever one was reading

@@ -19,7 +19,7 @@ from assistant import prompt
 from assistant.accounts import Account
 from assistant.chat import Ask, Chat
 from assistant.errors import AssistantError
-from assistant.ui import history, transcript, tree
+from assistant.ui import history, sources, transcript, tree
 from assistant.ui.page import Doorman, Page, Parts
 from assistant.ui.streams import Running, Streams
 from feedback.records import Conversation, FeedbackError, NotFound
@@ -36,6 +36,8 @@ class Reading:
     conversations: Sequence[Conversation]
     rows: Sequence[tree.Shown]
     opinions: Mapping[str, Verdict]
+    documents: bool
+    """Whether there are documents that answers could stand on."""
 
 
 class ChatEvents:
@@ -94,6 +96,7 @@ class ChatEvents:
         if page.epoch != epoch:
             return {}
         page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
+        page.grounded = True
         page.editing = page.judging = None
         page.awaited = leaf if self.busy(page) else None
         parts = await self.screen(page, account)
@@ -132,7 +135,9 @@ class ChatEvents:
 
     def _around(self, page: Page, reading: Reading) -> Parts:
         title = reading.conversation.title if reading.conversation else "New chat"
+        grounded = reading.conversation.grounded if reading.conversation else page.grounded
         return {
+            "documents": sources.switch(grounded) if reading.documents else "",
             "history": history.history(reading.conversations, page.conversation_id, datetime.now(UTC)),
             "title": f"<h1>{escape(title)}</h1>",
         }
@@ -144,7 +149,13 @@ class ChatEvents:
             turns = self._store.turns(conversation.id)
         rows = tree.shown(turns, page.leaf)
         opinions = self._store.opinion([row.turn.id for row in rows], account.id)
-        return Reading(conversation, self._store.conversations(account.id), rows, opinions)
+        return Reading(
+            conversation,
+            self._store.conversations(account.id),
+            rows,
+            opinions,
+            self._chat.has_documents(),
+        )
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -277,7 +288,7 @@ class ChatEvents:
             opening = " ".join(question.split())
             if opening.startswith(found.title.removesuffix("…")) or self._store.turns(found.id):
                 return found.id
-        return self._store.start_conversation(account.id, question).id
+        return self._store.start_conversation(account.id, question, grounded=page.grounded).id
 
     async def _asked(self, page: Page, account: Account, question: str) -> Parts:
         reading = await to_thread.run_sync(self._read, page, account)
@@ -308,6 +319,15 @@ class ChatEvents:
             gr.Info("The answer above is still being written. Stop it, or wait for its end.")
             return True
         return False
+
+    async def switch_documents(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
+        """Documents are to be looked through for the answers of this conversation from now on, or not."""
+        account = await self._door.admit(request)
+        grounded = said(event, "on") == "yes"
+        if page.conversation_id is not None:
+            await to_thread.run_sync(self._store.ground, page.conversation_id, account.id, grounded)
+        page.grounded = grounded
+        return {"documents": sources.switch(grounded)}
 
     # -- editing -----------------------------------------------------------------------------------
 

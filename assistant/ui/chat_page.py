@@ -72,10 +72,11 @@ def _conversation() -> dict[str, Any]:
     with gr.Row(elem_id="bar"):
         _html("toggle", value=_BAR, js_on_load=None)
         title = _html("title", js_on_load=None)
+        documents = _html("documents", js_on_load=None)
     with gr.Column(elem_id="talk", scale=1, min_width=0):
         past = _html("past", js_on_load=theme.script("bus", "chat"))
         now = _html("now", js_on_load=None)
-    return {"title": title, "past": past, "now": now}
+    return {"title": title, "documents": documents, "past": past, "now": now}
 
 
 def _foot() -> dict[str, Any]:
@@ -151,8 +152,21 @@ def _form() -> dict[str, Any]:
 
 
 def _connect_chat(blocks: gr.Blocks, page: gr.State, parts: dict[str, Any], events: ChatEvents) -> None:
-    names = ("history", "person", "title", "past", "now", "editing", "form", "box", "send", "stop")
+    names = (
+        "history",
+        "person",
+        "title",
+        "documents",
+        "past",
+        "now",
+        "editing",
+        "form",
+        "box",
+        "send",
+        "stop",
+    )
     wire, now = Wire(**{name: parts[name] for name in names}), Wire(now=parts["now"])
+    switch = Wire(documents=parts["documents"])
     bus, box = parts["past"], parts["box"]
     begins = [
         wire.on([blocks.load], events.load, [page]),
@@ -167,6 +181,7 @@ def _connect_chat(blocks: gr.Blocks, page: gr.State, parts: dict[str, Any], even
         followed = now.on([begun.success], events.follow, [page])
         wire.on([followed.success], events.settle, [page])
     wire.on([parts["stop"].click], events.stop, [page])
+    switch.on([bus.switch_documents], events.switch_documents, [page])
     wire.on([bus.edit_question], events.edit_question, [page, box])
     wire.on([parts["cancel"].click], events.cancel_edit, [page])
 

@@ -36,10 +36,11 @@ def history(conversations: Sequence[Conversation], current: str | None, now: dat
 def person(account: Account) -> str:
     """Who is signed in, where else they may go, and the way out."""
     admin = f'<a href="/admin">{icon("gear")}Admin</a>' if account.may("admin") else ""
+    documents = f'<a href="/documents">{icon("book")}Documents</a>' if account.may("staff") else ""
     return (
         f'<div class="who"><span class="initial" aria-hidden="true">{escape(account.name[:1].upper())}</span>'
         f'<span class="name"><b>{escape(account.name)}</b><span>{account.role}</span></span></div>'
-        f'<div class="ways">{admin}{sign_out()}</div>'
+        f'<div class="ways">{documents}{admin}{sign_out()}</div>'
     )
 
 

@@ -17,6 +17,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 _SAFE_LINK = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
+_CITED = re.compile(r"\[(\d{1,3})\]")
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,30}")
 
 
@@ -56,12 +57,30 @@ def _table_close(
     return self.renderToken(tokens, index, options, env) + "</div>"
 
 
+def _text(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: MutableMapping[str, Any]
+) -> str:
+    """Words, with links where they name a source."""
+    sources = env.get("sources", {})
+
+    def linked(mark: re.Match[str]) -> str:
+        place = sources.get(int(mark[1]))
+        if place is None:
+            return mark[0]
+        return (
+            f'<a class="cite" href="#{place}" data-cite="{place}" aria-label="Source {mark[1]}">{mark[0]}</a>'
+        )
+
+    return _CITED.sub(linked, escape(tokens[index].content))
+
+
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
     # A picture is fetched without a click: an answer could tell a foreign server who reads it.
     parser.disable("image")
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url))  # type: ignore[method-assign]
     for name, rule in (
+        ("text", _text),
         ("fence", _fence),
         ("code_block", _fence),
         ("link_open", _link_open),
@@ -81,6 +100,9 @@ def render(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def render_settled(text: str) -> str:
-    """The same for a text that will not change any more: a page is drawn again after every click."""
-    return render(text)
+def render_settled(text: str, sources: tuple[tuple[int, str], ...] = ()) -> str:
+    """The same for a text that will not change any more: a page is drawn again after every click.
+
+    Where it names a source by its number, such as [1], a link leads to the element of that id.
+    """
+    return str(_PARSER.render(text, {"sources": dict(sources)}))

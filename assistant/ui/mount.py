@@ -1,4 +1,4 @@
-"""Puts the pages into the application: the way in, `/admin`, and the chat at `/`, which comes last.
+"""Puts the pages into the application: the way in, `/admin`, `/documents`, and the chat at `/`, the last.
 
 Every page is an app of its own behind a gate of its own, so that a hidden tab or a shared configuration can
 never show one role what is meant for another.
@@ -14,7 +14,8 @@ from fastapi.responses import RedirectResponse
 
 from assistant.accounts import Accounts
 from assistant.chat import Chat
-from assistant.ui import admin_page, chat_page, entrance, report_page, theme
+from assistant.library import Library
+from assistant.ui import admin_page, chat_page, document_file, documents_page, entrance, report_page, theme
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
 from training.canaries import Canaries
@@ -36,6 +37,7 @@ def mount(
     monitor: Monitor,
     comparison: Callable[[], Comparison | None] = lambda: None,
     cost_per_hour: float = 0.0,
+    library: Library | None = None,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
 
@@ -45,11 +47,22 @@ def mount(
     app.include_router(report_page.router(accounts, registry))
     admin = admin_page.build(runs, registry, canaries, monitor, accounts, ready, comparison, cost_per_hour)
     _mount(app, admin, "/admin", accounts, "admin", admin_page.STYLES)
+    if library is not None:
+        app.include_router(document_file.router(accounts, library))
+        documents = documents_page.build(library, accounts)
+        styles = documents_page.STYLES
+        _mount(app, documents, "/documents", accounts, "staff", styles, library.largest)
     _mount(app, chat_page.build(chat, accounts), "/", accounts, "user", chat_page.STYLES)
 
 
 def _mount(
-    app: FastAPI, blocks: gr.Blocks, path: str, accounts: Accounts, role: Role, styles: tuple[str, ...]
+    app: FastAPI,
+    blocks: gr.Blocks,
+    path: str,
+    accounts: Accounts,
+    role: Role,
+    styles: tuple[str, ...],
+    largest_file: int = 1,
 ) -> None:
     if path != "/":
         # A mount begins behind the slash, and the one at `/` would take the address without it.
@@ -66,7 +79,7 @@ def _mount(
         enable_monitoring=False,
         show_error=True,
         allowed_paths=[],
-        max_file_size=1,
+        max_file_size=largest_file,
         pwa=False,
         ssr_mode=False,
         mcp_server=False,

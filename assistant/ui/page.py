@@ -25,6 +25,7 @@ from assistant.accounts import Account, AccountError, Accounts
 from assistant.errors import AssistantError
 from assistant.ui.words import sentence
 from feedback.records import FeedbackError, Role
+from retrieval.records import RetrievalError
 from training.records import TrainingError
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Page:
     """The turn whose question stands in the composer to be asked differently."""
     set_aside: str = ""
     """What stood in the composer when an edit began."""
+    grounded: bool = True
+    """Whether documents are to be looked through in the conversation that begins with the next question."""
     placed: bool = False
     """Whether it is known which conversation this page shows, be it a new one."""
     awaited: str | None = None
@@ -196,7 +199,7 @@ def _in_words() -> Iterator[None]:
     """The edge of every event: what a person can understand is shown, the rest goes to the log."""
     try:
         yield
-    except (AssistantError, FeedbackError, TrainingError) as problem:
+    except (AssistantError, FeedbackError, RetrievalError, TrainingError) as problem:
         raise gr.Error(spoken(problem), duration=8, print_exception=False) from None
     except gr.Error:
         raise

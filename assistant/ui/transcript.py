@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from assistant.ui import markdown
+from assistant.ui import markdown, sources
 from assistant.ui.buttons import button, copier, drawn, icon, thumb
 from assistant.ui.tree import Shown
 from assistant.ui.words import sentence, when
@@ -65,11 +65,13 @@ def notice(html: str, offer: str = "") -> str:
 
 def _turn(row: Shown, opinion: Verdict | None, busy: bool) -> str:
     turn = row.turn
-    said = f'<div class="said">{markdown.render_settled(turn.answer)}</div>' if turn.answer else ""
+    told = markdown.render_settled(turn.answer, sources.places(turn))
+    said = f'<div class="said">{told}</div>' if turn.answer else ""
     return (
         f'<article class="turn" data-turn="{escape(turn.id)}">'
         f'{_question(turn.question, _question_foot(row, busy))}<div class="answer">'
-        f"{said}{_how_it_ended(turn, busy)}{_answer_foot(row, opinion, busy)}</div></article>"
+        f"{said}{_how_it_ended(turn, busy)}{sources.listed(turn)}{_answer_foot(row, opinion, busy)}"
+        "</div></article>"
     )
 
 

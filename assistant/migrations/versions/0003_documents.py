@@ -119,3 +119,5 @@ def upgrade() -> None:
 
     with op.batch_alter_table("turns", schema=None) as batch_op:
         batch_op.add_column(sa.Column("steps", sa.JSON(), server_default="[]", nullable=False))
+        batch_op.add_column(sa.Column("searched", sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column("restricted", sa.Boolean(), server_default=sa.false(), nullable=False))

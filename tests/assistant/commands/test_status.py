@@ -29,6 +29,7 @@ def test_a_quiet_home_says_so(cli: Cli, home: Path) -> None:
         "runs": {},
         "feedback": {"turns": 0, "up": 0, "down": 0, "corrections": 0, "choices": 0},
         "satisfied": {"asked": "no votes", "unasked": "no votes"},
+        "documents": {"passages": 0},
     }
     assert "engine: not started" in cli("status").out
 

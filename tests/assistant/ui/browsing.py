@@ -19,11 +19,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from assistant.accounts import AccountError, accounts, credentials
+from assistant.library import Library
+from assistant.settings import read
 from assistant.ui import mount
 from feedback.database import Database, connect
+from feedback.records import Role
 from feedback.schema import metadata
 from tests.assistant.ui import scripted
 from tests.assistant.ui.scripted import House, ScriptedEngines
+from tests.retrieval.books import Books
 from training.comparison import Comparison
 
 CHROMIUM = os.environ.get("APPRENTICE_CHROMIUM") or shutil.which("chromium")
@@ -36,9 +40,10 @@ QUIET = """
 class Site:
     """The application, and what the browser complained of."""
 
-    def __init__(self, house: House, database: Database, port: int) -> None:
+    def __init__(self, house: House, database: Database, library: Library, port: int) -> None:
         self.house, self.url = house, f"http://127.0.0.1:{port}"
         self._database = database
+        self.library = library
         self.complaints: list[str] = []
         self.comparison: Comparison | None = None
         """What the admin page shows as the newest one."""
@@ -49,12 +54,12 @@ class Site:
         page.on("console", self._said)
         page.on("request", lambda asked: self._asked(asked.url))
 
-    def session(self, name: str) -> str:
-        """A session of this person, who is made an admin if there is none of that name."""
+    def session(self, name: str, role: Role = "admin") -> str:
+        """A session of this person, who is made if there is none of that name."""
         try:
             account = self.house.accounts.get(name)
         except AccountError:
-            account = self.house.accounts.add(name, "admin")
+            account = self.house.accounts.add(name, role)
         return self.house.accounts.new_session(account)
 
     def forget_everybody(self) -> None:
@@ -86,7 +91,9 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    site = Site(house, database, port)
+    library = Library(database, read(home=folder, model="org/model"), Books(database))
+    library.start()
+    site = Site(house, database, library, port)
     mount.mount(
         app,
         chat=house.chat,
@@ -97,6 +104,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ready=house.engines.ready,
         comparison=lambda: site.comparison,
         monitor=house.monitor,
+        library=library,
     )
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -106,6 +114,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield site
     server.should_exit = True
     thread.join(10)
+    library.close()
     database.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from assistant.accounts import Account
 from assistant.ui import admin_views as views
 from feedback.figures import Figures
 from tests.assistant.ui.turns import NOON
@@ -37,7 +38,7 @@ def test_everything_is_text() -> None:
     html += views.adapters([adapter(BAD)], None, {BAD: evaluation("rejected", Check(BAD, False, BAD))})
     html += views.promotions([Promotion(1, BAD, "promote", BAD, BAD, NOON)])
     html += views.overview(BAD, adapter(BAD), Promotion(1, BAD, "promote", BAD, BAD, NOON), Figures())
-    html += views.top(BAD, "data:,")
+    html += views.top(Account("person-1", BAD, "admin", False, NOON), "data:,")
     assert "<script>" not in html
 
 

@@ -14,12 +14,15 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
+from assistant.library import Library
+from assistant.settings import read
 from assistant.ui import mount
 from assistant.ui.gate import COOKIE
 from feedback.database import Database
 from tests.assistant.ui import scripted
 from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import House
+from tests.retrieval.books import Books
 from training.records import Adapter, Check, Evaluation
 from training.registry import Registry
 
@@ -45,6 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Fas
         canaries=house.canaries,
         ready=house.engines.ready,
         monitor=house.monitor,
+        library=Library(database, read(home=folder, model="org/model"), Books(database)),
     )
     yield house, app
     database.close()
@@ -84,14 +88,14 @@ def test_no_route_of_gradio_answers_a_stranger(pages: tuple[House, FastAPI]) -> 
     assert len(routes) > 80
     for method, path in routes:
         status = http.request(method, path).status_code
-        page = path in ("/", "/admin/") and method in ("GET", "HEAD")
+        page = path in ("/", "/admin/", "/documents/") and method in ("GET", "HEAD")
         assert status == (303 if page else 401), f"{method} {path} answered {status}"
 
 
-def test_no_route_of_the_admin_page_answers_a_user(pages: tuple[House, FastAPI]) -> None:
+def test_no_route_of_the_pages_for_others_answers_a_user(pages: tuple[House, FastAPI]) -> None:
     http = client(pages, "uwe")
     for method, path in gradio_routes(pages[1]):
-        if path.startswith("/admin"):
+        if path.startswith(("/admin", "/documents")):
             assert http.request(method, path).status_code == 403, f"{method} {path}"
 
 
@@ -121,7 +125,7 @@ def test_the_chat_is_for_everybody_who_is_signed_in(pages: tuple[House, FastAPI]
 def test_no_handler_can_be_called_past_the_queue_or_by_name(pages: tuple[House, FastAPI]) -> None:
     http = client(pages, "ana")
     assert http.get("/gradio_api/info").json() == {"named_endpoints": {}, "unnamed_endpoints": {}}
-    for base in ("", "/admin"):
+    for base in ("", "/admin", "/documents"):
         config = http.get(f"{base}/config").json()
         assert config["dependencies"]
         assert {dep["api_visibility"] for dep in config["dependencies"]} == {"private"}
@@ -160,9 +164,16 @@ def test_there_is_no_documentation_of_the_api(pages: tuple[House, FastAPI]) -> N
         assert client(pages, "ana").get(path).status_code in (403, 404), path
 
 
-def test_nothing_can_be_uploaded(pages: tuple[House, FastAPI]) -> None:
-    answer = client(pages, "uwe").post("/gradio_api/upload", files={"files": ("a.txt", b"hello" * 100)})
-    assert answer.status_code == 413
+def test_nothing_can_be_uploaded_elsewhere(pages: tuple[House, FastAPI]) -> None:
+    for base in ("", "/admin"):
+        files = {"files": ("a.txt", b"hello" * 100)}
+        assert client(pages, "ana").post(f"{base}/gradio_api/upload", files=files).status_code == 413
+
+
+def test_documents_can_be_sent_up_to_their_size(pages: tuple[House, FastAPI]) -> None:
+    files = {"files": ("a.txt", b"hello" * 100)}
+    assert client(pages, "ana").post("/documents/gradio_api/upload", files=files).status_code == 200
+    assert client(pages, "uwe").post("/documents/gradio_api/upload", files=files).status_code == 403
 
 
 @pytest.mark.browser

@@ -1,0 +1,101 @@
+"""What an answer may stand on: asks the library for passages, and lays as many into the prompt as have room.
+
+Counts tokens by the engine's own tokenizer. When nothing can be searched the answer comes without passages.
+Knows no store and no page; how a prompt with passages looks stands in `grounding.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from anyio import to_thread
+
+from assistant import grounding
+from assistant import prompt as prompts
+from assistant.accounts import Account
+from assistant.engine.client import Engines
+from feedback.records import Message
+from retrieval.records import Hit, RetrievalError, as_json
+
+log = logging.getLogger(__name__)
+
+_SPARE = 16
+"""Tokens by which a prompt may be longer than its parts, where they are joined."""
+
+
+class Finder(Protocol):
+    """Where passages are found: the library of this home."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be found at all; may read a database."""
+
+    async def find(self, question: str, account: Account) -> Sequence[Hit]:
+        """The best passages that this person may see, the best first. Raises `RetrievalError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A dialogue with what was found for its last question."""
+
+    messages: Sequence[Message]
+    passages: Sequence[dict[str, Any]] = ()
+    """As the turn keeps them."""
+    searched: str | None = None
+    """What was looked for; None if nothing was."""
+
+
+class Grounds:
+    """Finds and lays out passages. `tokens` is the most that they may take of a prompt."""
+
+    def __init__(self, finder: Finder, engines: Engines, tokens: int) -> None:
+        self._finder = finder
+        self._engines = engines
+        self._tokens = tokens
+
+    @property
+    def there(self) -> bool:
+        """Whether there is anything to be found; may read a database."""
+        return not self._finder.empty
+
+    async def ground(self, messages: Sequence[Message], account: Account, room: int, fixed: bool) -> Ground:
+        """The dialogue with passages before its last question, or with word that none was found.
+
+        `room` tokens are left for the answer. A `fixed` dialogue is sent whole; of others old exchanges may
+        be left out later, so passages may take their place. Raises `EngineUnavailable`.
+        """
+        question = grounding.search_question(messages)
+        if not question or not await to_thread.run_sync(lambda: self.there):
+            return Ground(messages)
+        try:
+            hits = await self._finder.find(question, account)
+        except RetrievalError as problem:
+            log.warning("answered without documents: %s", problem)
+            return Ground(messages)
+        kept = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
+        least = list(messages) if fixed else (prompts.shorter(messages) or [list(messages)])[-1]
+        kept = await self._fitting(kept, least, room)
+        if hits and not kept:
+            # To say that nothing was found would be wrong.
+            log.info("no room for passages beside this dialogue")
+            return Ground(messages)
+        return Ground(grounding.with_passages(messages, kept), kept, question)
+
+    async def _fitting(
+        self, passages: Sequence[dict[str, Any]], least: Sequence[Message], room: int
+    ) -> list[dict[str, Any]]:
+        """Those passages that the budget and the engine have room for, numbered anew."""
+        length = await self._engines.context_length()
+        bare = grounding.with_passages(least, ())
+        used = prompts.most_tokens(bare)
+        if used + room + self._tokens > length:
+            used = len(await self._engines.tokenize(bare))
+        budget = min(self._tokens, length // grounding.MOST_OF_THE_CONTEXT, length - used - room - _SPARE)
+        texts = [grounding.shown(passage) + "\n\n" for passage in passages]
+        sizes = await asyncio.gather(*map(self._engines.tokenize_text, texts))
+        places = grounding.within([len(size) for size in sizes], budget)
+        return [{**passages[place], "number": number} for number, place in enumerate(places, 1)]

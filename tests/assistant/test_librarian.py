@@ -1,0 +1,115 @@
+"""Tests of the thread that owns the index: when it opens it, and what it does about trouble."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.files import write_json
+from assistant.librarian import Librarian
+from feedback.database import Database
+from retrieval.files import Files
+from retrieval.records import Unavailable
+from retrieval.shelf import NewDocument, Shelf
+from tests.retrieval.books import Books
+
+
+@pytest.fixture
+def books(sqlite: Database) -> Books:
+    return Books(sqlite)
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    return tmp_path / "rebuilding.json"
+
+
+@pytest.fixture
+def librarian(sqlite: Database, books: Books, tmp_path: Path, note: Path) -> Iterator[Librarian]:
+    found = Librarian(Shelf(sqlite), Files(tmp_path / "files", 1_000), books, note, alone=True)
+    yield found
+    found.close()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+def test_who_needs_the_parts_gets_them_though_nothing_waits(librarian: Librarian, books: Books) -> None:
+    librarian.start()
+    librarian.start()
+    assert librarian.parts().index is books.index
+    assert librarian.is_open
+    librarian.close()
+    assert books.index.closed
+    assert not librarian.is_open
+
+
+def test_one_that_was_not_started_opens_nothing(librarian: Librarian, books: Books) -> None:
+    with pytest.raises(Unavailable, match="not open"):
+        librarian.parts()
+    assert books.opened == 0
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        (Unavailable("the index is in use"), "the index is in use"),
+        (OSError("no space left"), "the knowledge base can't be opened: no space left"),
+    ],
+)
+async def test_trouble_is_said_once_in_the_log_and_to_whoever_asks_and_tried_again(
+    librarian: Librarian, books: Books, caplog: pytest.LogCaptureFixture, fails: Exception, said: str
+) -> None:
+    books.fails = fails
+    librarian.start()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=said):
+            librarian.parts()
+    with pytest.raises(Unavailable, match=said):
+        await librarian.opened()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [said]
+    books.fails = None
+    librarian.parts()
+    assert librarian.problem is None
+
+
+def test_an_index_that_is_behind_is_built_again_while_it_can_be_searched(
+    librarian: Librarian, books: Books, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, float | None]] = []
+
+    def rebuild(tell: Callable[[float], None]) -> None:
+        tell(0.5)
+        seen.append((librarian.is_open, librarian.rebuilding))
+        books.index.is_stale = False
+
+    books.index.is_stale = True
+    monkeypatch.setattr(books.index, "rebuild", rebuild)
+    librarian.start()
+    librarian.parts()
+    until(lambda: seen and not note.exists())
+    assert seen == [(True, 0.0)]
+    assert librarian.rebuilding is None
+
+
+def test_what_another_process_builds_again_is_seen_here(librarian: Librarian, note: Path) -> None:
+    write_json(note, {"share": 0.25})
+    assert librarian.rebuilding == 0.25
+
+
+def test_a_row_without_its_file_is_refused_and_the_next_one_comes_in(
+    librarian: Librarian, sqlite: Database, tmp_path: Path
+) -> None:
+    shelf = Shelf(sqlite)
+    shelf.add(NewDocument("doc-1", "lost.md", "", "0" * 64, 3, "ana"))
+    librarian.start()
+    until(lambda: not shelf.has_work())
+    assert shelf.get("doc-1").state == "refused"
