@@ -25,7 +25,7 @@ from training.starter import library
 
 AUDIENCES = (EVERYBODY,)
 _LARGEST = 2**20
-_SETTLED = 60.0
+_SETTLED = 300.0
 
 
 @dataclass(frozen=True)
