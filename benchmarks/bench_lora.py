@@ -48,13 +48,13 @@ class Server:
 
     def __init__(self, home: Path) -> None:
         held = json.loads((home / "run" / "engine.json").read_text())
-        self._url, self._key = held["url"], held["key"]
+        self.url, self.key = held["url"], held["key"]
         self._numbers = random.Random(0)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=self._url,
-            headers={"Authorization": f"Bearer {self._key}"},
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.key}"},
             timeout=600,
             limits=httpx.Limits(max_connections=64),
             trust_env=False,
@@ -63,9 +63,9 @@ class Server:
     def load(self, name: str, path: Path) -> None:
         """Load an adapter under `name`."""
         body = {"lora_name": name, "lora_path": str(path)}
-        headers = {"Authorization": f"Bearer {self._key}"}
+        headers = {"Authorization": f"Bearer {self.key}"}
         httpx.post(
-            f"{self._url}/v1/load_lora_adapter", json=body, headers=headers, timeout=120, trust_env=False
+            f"{self.url}/v1/load_lora_adapter", json=body, headers=headers, timeout=120, trust_env=False
         ).raise_for_status()
 
     def _prompt(self, length: int) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -56,6 +57,13 @@ class Words:
         self, question: str, audiences: Collection[str], kinds: Collection[Kind], most: int
     ) -> list[str]:
         """The ids of the passages that share words with the question, best first."""
+        return list(self.covering(question, audiences, kinds, most))
+
+    def covering(
+        self, question: str, audiences: Collection[str], kinds: Collection[Kind], most: int
+    ) -> dict[str, float]:
+        """The same, each with how much of what the question's words tell stands in it, 0 to 1. A rare word
+        tells more than a frequent one, and one that stands in no passage the most."""
         import numpy as np
 
         wanted = frozenset(
@@ -64,10 +72,11 @@ class Words:
             if kind in kinds and audience in audiences
         )
         if self.bm25 is None or not wanted:
-            return []
-        known = [word for word in tokens([question])[0] if word and word in self.bm25.vocab_dict]
+            return {}
+        words = [word for word in tokens([question])[0] if word]
+        known = [word for word in words if word in self.bm25.vocab_dict]
         if not known:
-            return []
+            return {}
         scores = self.bm25.get_scores(known)
         if len(wanted) < len(self.numbers):
             mask = self.masks.get(wanted)
@@ -79,7 +88,23 @@ class Words:
             scores = np.where(mask, scores, 0.0)
         some = np.argpartition(-scores, most - 1)[:most] if most < len(scores) else np.arange(len(scores))
         best = some[np.lexsort((some, -scores[some]))]
-        return [self.ids[number] for number in best if scores[number] > 0]
+        best = best[scores[best] > 0]
+        shares = self._shares(words, best)
+        return {self.ids[number]: float(share) for number, share in zip(best, shares, strict=True)}
+
+    def _shares(self, words: Sequence[str], members: NDArray[np.int64]) -> NDArray[np.float64]:
+        """For each of the passages by number, the share of the words' information that it holds."""
+        import numpy as np
+
+        matrix, count = self.bm25.scores, len(self.ids)
+        held, all_told = np.zeros(len(members)), 0.0
+        for word in dict.fromkeys(words):
+            number = self.bm25.vocab_dict.get(word)
+            start, end = matrix["indptr"][number : number + 2] if number is not None else (0, 0)
+            told = math.log(1 + (count - (end - start) + 0.5) / (end - start + 0.5))
+            all_told += told
+            held += told * np.isin(members, matrix["indices"][start:end])
+        return held / all_told
 
 
 class Lexical:
@@ -102,8 +127,14 @@ class Lexical:
         self, question: str, audiences: Collection[str], kinds: Collection[Kind], most: int
     ) -> list[str]:
         """Ids of passages, best first; none before the first build is done."""
+        return list(self.covering(question, audiences, kinds, most))
+
+    def covering(
+        self, question: str, audiences: Collection[str], kinds: Collection[Kind], most: int
+    ) -> dict[str, float]:
+        """The same, each with the share of the question that its words make up."""
         words = self._words
-        return [] if words is None else words.find(question, audiences, kinds, most)
+        return {} if words is None else words.covering(question, audiences, kinds, most)
 
     def changed(self) -> None:
         """Passages came or went: what was built is to be built again."""

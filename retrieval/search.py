@@ -6,7 +6,7 @@ other people, is ever given out. Knows no person: the caller names the audiences
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from retrieval.embeddings import Embedder
@@ -21,8 +21,9 @@ DOCUMENTS: tuple[Kind, ...] = ("document",)
 
 LEG = 50
 """How many each of the two ways finds before they are joined."""
-RANK_CONSTANT = 60
-"""Of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
+RANK_CONSTANT = 10
+"""Of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): small, so that the first few of a
+list stand out. Theirs is 60, for lists that are all as good."""
 POOL = 20
 """How many of the joined are looked at more closely: scored, held against the floor, ranked again."""
 
@@ -61,7 +62,7 @@ class Search:
         leg, pool = max(LEG, most), max(POOL, most)
         vector = self._embedder.question(question)
         cosines = dict(self._index.dense(vector, audiences, kinds, leg))
-        fused = fuse([list(cosines), self.words.find(question, audiences, kinds, leg)])
+        fused = fuse([dict.fromkeys(cosines, 1.0), self.words.covering(question, audiences, kinds, leg)])
         seen = self._readable(sorted(fused, key=lambda key: (-fused[key], key)), audiences, kinds, pool)
         cosines |= self._index.cosines(vector, [one for one in seen if one.id not in cosines])
         lowest = self._floor if floor is None else floor
@@ -97,12 +98,16 @@ class Search:
         self.words.close()
 
 
-def fuse(legs: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Reciprocal rank fusion: what stands high in several lists stands highest."""
+def fuse(legs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Reciprocal rank fusion of lists with weights: what stands high in several stands highest.
+
+    A passage found by its words weighs as much as the part of the question that those words make up: all
+    for a code or a name, little where one word of a long question happens to be in it.
+    """
     fused: dict[str, float] = {}
     for leg in legs:
-        for rank, key in enumerate(leg, 1):
-            fused[key] = fused.get(key, 0.0) + 1 / (RANK_CONSTANT + rank)
+        for rank, (key, weight) in enumerate(leg.items(), 1):
+            fused[key] = fused.get(key, 0.0) + weight / (RANK_CONSTANT + rank)
     return fused
 
 

@@ -22,14 +22,14 @@ def words(text: str) -> list[str]:
 
 
 # Words that say nothing about what is asked
-_EMPTY = frozenset(
-    words(
-        "a about all am an and any are as at be been before but by can could did do does doing down for from get "
-        "had has have he her his how i if in into is isn it its just may me much my no not of off on once one or "
-        "our out over she should so some than that the their them then there they this to too up us was we were "
-        "what when where which who whom why will with would you your s t ll ve re m d"
-    )
-)
+_EMPTY_WORDS = """
+    a about all am an and any are as at be been before but by can could did do does doing down for
+    from get had has have he her his how i if in into is isn it its just may me much my no not of
+    off on once one or our out over she should so some than that the their them then there they
+    this to too up us was we were what when where which who whom why will with would you your s t
+    ll ve re m d
+"""
+_EMPTY = frozenset(words(_EMPTY_WORDS))
 
 
 @cache

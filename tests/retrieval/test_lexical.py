@@ -42,6 +42,20 @@ def test_the_best_match_comes_first() -> None:
     assert found == [members[0].id, members[1].id]
 
 
+def test_each_tells_how_much_of_the_question_it_shares(tmp_path: Path) -> None:
+    members = [passage("the valve NL-4821 of a stove"), passage("a stove"), passage("a stove and a pot")]
+    built = build(members)
+    save(built, tmp_path)
+    for words in (built, load(tmp_path)):
+        whole = words.covering("stove NL-4821", [EVERYBODY], DOCUMENT, 5)
+        assert list(whole) == words.find("stove NL-4821", [EVERYBODY], DOCUMENT, 5)
+        assert whole[members[0].id] == pytest.approx(1.0)
+        assert 0 < whole[members[1].id] < 0.3, "a word that is everywhere tells little"
+        half = words.covering("NL-4821 zebra", [EVERYBODY], DOCUMENT, 5)
+        assert half[members[0].id] < 0.7, "a word that is nowhere is missed"
+    assert built.covering("zebra", [EVERYBODY], DOCUMENT, 5) == {}
+
+
 def test_other_audiences_and_kinds_are_not_found() -> None:
     members = [
         passage("the salary of the board", audience="board"),

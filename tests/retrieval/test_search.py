@@ -38,10 +38,16 @@ def texts(search: Search, question: str, *audiences: str, **how: object) -> list
 
 
 def test_ranks_are_joined_by_their_reciprocals() -> None:
-    fused = fuse([["a", "b"], ["b", "c"]])
+    fused = fuse([{"a": 1.0, "b": 1.0}, {"b": 1.0, "c": 1.0}])
     assert sorted(fused, key=lambda key: -fused[key]) == ["b", "a", "c"]
     assert fused["b"] == pytest.approx(1 / (RANK_CONSTANT + 2) + 1 / (RANK_CONSTANT + 1))
-    assert fuse([[], []]) == {}
+    assert fuse([{}, {}]) == {}
+
+
+def test_what_shares_little_with_a_question_gains_little_by_its_words() -> None:
+    near = {"a": 1.0, "b": 1.0}
+    assert fuse([near, {"c": 0.2}])["c"] < fuse([near])["b"]
+    assert fuse([near, {"c": 1.0}])["c"] == fuse([near])["a"]
 
 
 def test_what_both_ways_find_stands_first(index: Index, search: Search) -> None:
