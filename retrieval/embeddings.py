@@ -62,6 +62,7 @@ class _Local:
         try:
             import torch
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
             raise Unavailable(f"embeddings need the extra `documents`: {error}") from error
         self._torch = torch
@@ -70,8 +71,10 @@ class _Local:
         # on two cores need ten times as long for a question as one does.
         self._threads = max(1, cores // 4)
         self._half = bool(torch.cpu._is_avx512_bf16_supported())
+        disable_progress_bar()
         try:
-            self._model: Any = SentenceTransformer(path)
+            # The graphics card, if there is one, is the engine's
+            self._model: Any = SentenceTransformer(path, device="cpu")
         except Exception as error:  # whatever a foreign folder makes the libraries raise
             raise Unavailable(f"the embedding model {location} can't be loaded: {_line(error)}") from error
         self.dimension = int(self._model.encode_document(["dimension"]).shape[1])

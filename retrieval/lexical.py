@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ _LOOK_SECONDS = 5.0
 _SHARE = 0.1
 """How much of the time building may take, where changes never end; but never a longer pause than this."""
 _LONGEST_PAUSE = 60.0
+_PREFIX = "words-"
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,10 @@ class Lexical:
     def _keep(self) -> None:
         # Loading the library takes seconds, which are not the time of a build
         tokens([])
+        if not self._index.shared:
+            # Nobody else can be building here: what lies about was left by a killed process
+            for left in self._index.folder.glob(f"{_PREFIX}*"):
+                shutil.rmtree(left, ignore_errors=True)
         while not self._ended.is_set():
             if (
                 not self._due.wait(_LOOK_SECONDS if self._index.shared else None)
@@ -185,7 +191,7 @@ class Lexical:
         if self._index.count() <= SMALL:
             return build([one for some in self._index.all() for one in some])
         self._index.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="words-", dir=self._index.folder) as folder:
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._index.folder) as folder:
             return self._built_by_child(Path(folder))
 
     def _built_by_child(self, folder: Path) -> Words | None:

@@ -119,7 +119,7 @@ def open_reranker(location: str) -> Reranker | None:
     try:
         from sentence_transformers import CrossEncoder
 
-        model: Any = CrossEncoder(location)
+        model: Any = CrossEncoder(location, device="cpu")
     except Exception as error:  # whatever a foreign folder makes the libraries raise
         text = " ".join(str(error).split())[:300]
         raise Unavailable(f"the reranker {location} can't be loaded: {text}") from error

@@ -59,8 +59,9 @@ HEAVY = {
 }
 # The plug-in for the engine lives in the engine's process, so it may use what is loaded there anyway
 HEAVY["torch"] += ("assistant/engine/server.py", "assistant/engine/cpu_")
-# sentence_transformers brings it along
+# sentence_transformers brings them along
 HEAVY["torch"] += ("retrieval/embeddings.py",)
+HEAVY["transformers"] += ("retrieval/embeddings.py",)
 
 LONGEST_FUNCTION, LONGEST_FILE = 80, 400
 # Too short to need an introduction

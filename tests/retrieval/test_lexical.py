@@ -106,6 +106,7 @@ def test_changes_are_found_a_little_later(index: Index, words: Lexical) -> None:
 
 def test_many_are_built_by_another_process(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical, "SMALL", 20)
+    (index.folder / "words-of-a-killed-process").mkdir()
     index.put("doc-1", [*many(21), passage("parcels take three days")])
     words = Lexical(index)
     try:
