@@ -35,6 +35,7 @@ from feedback.records import (
     storable,
     thread_key,
 )
+from feedback.restoring import check_parent, plain, restored
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
 LONGEST_COMMENT = 4_000
@@ -101,7 +102,7 @@ class Store(Reader):
         title = title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
         row = Conversation(new_id or conversation_id(), person_id, title, now, now, grounded)
         with self._database.write() as connection:
-            connection.execute(insert(conversations).values(opening=opening, **_plain(row)))
+            connection.execute(insert(conversations).values(opening=opening, **plain(row)))
         return row
 
     def conversation(self, conversation_id: str, person_id: str) -> Conversation:
@@ -156,11 +157,11 @@ class Store(Reader):
         with self._database.write() as connection:
             if not connection.execute(update(conversations).where(own).values(updated_at=now)).rowcount:
                 raise NotFound("there is no such conversation")
-            heard = _check_parent(connection, new.parent_id, new.conversation_id)
+            heard = check_parent(connection, new.parent_id, new.conversation_id)
             # What was told of a restricted passage stands in the prompts of all turns after it.
             restricted = heard or any(passage.get("audience") for passage in new.passages)
             turn = replace(turn, restricted=restricted)
-            connection.execute(insert(turns).values(_plain(turn)))
+            connection.execute(insert(turns).values(plain(turn)))
         return turn
 
     def end(self, turn: Turn, ending: Ending) -> Turn:
@@ -338,31 +339,7 @@ class Store(Reader):
         """
         with self._database.write() as connection:
             days.reopen(connection, (history.turn.id for history in histories))
-            return [self._restore(connection, history) for history in histories]
-
-    @staticmethod
-    def _restore(connection: Connection, history: History) -> str:
-        turn = history.turn
-        others = {choice.first_turn_id for choice in history.choices}
-        others |= {choice.second_turn_id for choice in history.choices}
-        try:
-            if connection.execute(select(turns.c.id).where(turns.c.id == turn.id)).first():
-                raise Invalid(f"the turn {turn.id} is here already and was left as it is")
-            _check_parent(connection, turn.parent_id, turn.conversation_id)
-            for other in others - {turn.id}:
-                if not connection.execute(select(turns.c.id).where(turns.c.id == other)).first():
-                    raise Invalid(f"a choice names the turn {other}, which is not here")
-            _restore_conversation(connection, history)
-        except (Invalid, NotFound) as error:
-            return str(error)
-        plain = _plain(turn) | {"thread_key": thread_key(turn.prompt, turn.answer)}
-        connection.execute(insert(turns).values(plain))
-        said = ((ratings, history.ratings), (corrections, history.corrections), (choices, history.choices))
-        for table, opinions in said:
-            for opinion in opinions:
-                values = {name: value for name, value in _plain(opinion).items() if name != "id"}
-                connection.execute(insert(table).values(values))
-        return ""
+            return [restored(connection, history) for history in histories]
 
 
 def _check(verdict: Verdict) -> None:
@@ -376,43 +353,5 @@ def _check(verdict: Verdict) -> None:
         raise Invalid(f"a correction has at most {LONGEST_CORRECTION} characters")
 
 
-def _check_parent(connection: Connection, parent_id: str | None, conversation_id: str) -> bool:
-    """Whether the turn before is restricted. Raises `NotFound` unless it stands in this conversation."""
-    if parent_id is None:
-        return False
-    inside = (turns.c.id == parent_id) & (turns.c.conversation_id == conversation_id)
-    row = connection.execute(select(turns.c.restricted).where(inside)).first()
-    if row is None:
-        raise NotFound(f"the turn before it, {parent_id}, is not in this conversation")
-    return bool(row.restricted)
-
-
-def _restore_conversation(connection: Connection, history: History) -> None:
-    """Make the conversation with its first turn; later turns must be of the same person."""
-    turn = history.turn
-    there = conversations.c.id == turn.conversation_id
-    owner = connection.execute(select(conversations.c.person_id).where(there)).scalar()
-    if owner is None:
-        plain = Conversation(
-            turn.conversation_id,
-            turn.person_id,
-            history.title,
-            turn.created_at,
-            turn.created_at,
-            history.grounded,
-        )
-        connection.execute(insert(conversations).values(opening=history.opening, **_plain(plain)))
-    elif owner != turn.person_id:
-        raise Invalid(f"the conversation {turn.conversation_id} belongs to somebody else here")
-    else:
-        connection.execute(update(conversations).where(there).values(updated_at=turn.created_at))
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _plain(record: Any) -> dict[str, Any]:
-    """A record as column values; tuples become lists, which JSON columns want."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
