@@ -121,6 +121,15 @@ def search_question(messages: Sequence[Message]) -> str:
     return question[-_LONGEST:]
 
 
+def stressed(question: str, messages: Sequence[Message]) -> str:
+    """What is searched for, with the last question in it twice if it stands behind others.
+
+    Else their words outweigh it: "And to Japan?" after two questions about Norway would find Norway.
+    """
+    last = last_question(messages).strip()
+    return f"{question} {last}" if len(question) > len(last) else question
+
+
 def _follows(question: str) -> bool:
     words, length = _words(question), len(question.split())
     telling = len(words - _EMPTY)

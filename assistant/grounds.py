@@ -76,7 +76,7 @@ class Grounds:
         if not question or not await to_thread.run_sync(lambda: self.there):
             return Ground(messages)
         try:
-            hits = await self._finder.find(question, account)
+            hits = await self._finder.find(grounding.stressed(question, messages), account)
         except RetrievalError as problem:
             log.warning("answered without documents: %s", problem)
             return Ground(messages)

@@ -1,6 +1,6 @@
-"""Puts turns of an export back as they were: turns, their opinions, the conversations they stand in.
+"""Puts turns of an export back as they were: rows for the store's own transactions, checked one by one.
 
-Works inside a transaction of the store's. Knows no file and no format.
+Knows the tables and nothing of who calls it; what an export looks like stands in `exchange.py`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,18 @@ from feedback.schema import choices, conversations, corrections, ratings, turns
 
 
 def restored(connection: Connection, history: History) -> str:
-    """Store one turn of an export as it was; its opinions get new ids.
-
-    Returns an empty text, or one sentence that says why it was left out, whole.
-    """
+    """Store one turn of an export as it was; an empty text, or one sentence that says why not."""
     turn = history.turn
     others = {choice.first_turn_id for choice in history.choices}
     others |= {choice.second_turn_id for choice in history.choices}
     try:
         if connection.execute(select(turns.c.id).where(turns.c.id == turn.id)).first():
             raise Invalid(f"the turn {turn.id} is here already and was left as it is")
-        restricted_before(connection, turn.parent_id, turn.conversation_id)
+        check_parent(connection, turn.parent_id, turn.conversation_id)
         for other in others - {turn.id}:
             if not connection.execute(select(turns.c.id).where(turns.c.id == other)).first():
                 raise Invalid(f"a choice names the turn {other}, which is not here")
-        _conversation(connection, history)
+        _restore_conversation(connection, history)
     except (Invalid, NotFound) as error:
         return str(error)
     values = plain(turn) | {"thread_key": thread_key(turn.prompt, turn.answer)}
@@ -37,18 +34,18 @@ def restored(connection: Connection, history: History) -> str:
     said = ((ratings, history.ratings), (corrections, history.corrections), (choices, history.choices))
     for table, opinions in said:
         for opinion in opinions:
-            row = {name: value for name, value in plain(opinion).items() if name != "id"}
-            connection.execute(insert(table).values(row))
+            values = {name: value for name, value in plain(opinion).items() if name != "id"}
+            connection.execute(insert(table).values(values))
     return ""
 
 
-def _conversation(connection: Connection, history: History) -> None:
+def _restore_conversation(connection: Connection, history: History) -> None:
     """Make the conversation with its first turn; later turns must be of the same person."""
     turn = history.turn
     there = conversations.c.id == turn.conversation_id
     owner = connection.execute(select(conversations.c.person_id).where(there)).scalar()
     if owner is None:
-        made = Conversation(
+        row = Conversation(
             turn.conversation_id,
             turn.person_id,
             history.title,
@@ -56,14 +53,14 @@ def _conversation(connection: Connection, history: History) -> None:
             turn.created_at,
             history.grounded,
         )
-        connection.execute(insert(conversations).values(opening=history.opening, **plain(made)))
+        connection.execute(insert(conversations).values(opening=history.opening, **plain(row)))
     elif owner != turn.person_id:
         raise Invalid(f"the conversation {turn.conversation_id} belongs to somebody else here")
     else:
         connection.execute(update(conversations).where(there).values(updated_at=turn.created_at))
 
 
-def restricted_before(connection: Connection, parent_id: str | None, conversation_id: str) -> bool:
+def check_parent(connection: Connection, parent_id: str | None, conversation_id: str) -> bool:
     """Whether the turn before is restricted. Raises `NotFound` unless it stands in this conversation."""
     if parent_id is None:
         return False

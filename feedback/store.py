@@ -35,7 +35,7 @@ from feedback.records import (
     storable,
     thread_key,
 )
-from feedback.restoring import plain, restored, restricted_before
+from feedback.restoring import check_parent, plain, restored
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
 LONGEST_COMMENT = 4_000
@@ -157,7 +157,7 @@ class Store(Reader):
         with self._database.write() as connection:
             if not connection.execute(update(conversations).where(own).values(updated_at=now)).rowcount:
                 raise NotFound("there is no such conversation")
-            heard = restricted_before(connection, new.parent_id, new.conversation_id)
+            heard = check_parent(connection, new.parent_id, new.conversation_id)
             # What was told of a restricted passage stands in the prompts of all turns after it.
             restricted = heard or any(passage.get("audience") for passage in new.passages)
             turn = replace(turn, restricted=restricted)

@@ -149,6 +149,13 @@ def test_a_follow_up_is_searched_for_with_what_it_follows(said: list[str], wante
     assert grounding.search_question([SYSTEM, *asked(*said)]) == wanted
 
 
+def test_a_follow_up_weighs_more_than_what_it_follows() -> None:
+    messages = asked("How long to Italy?", "5", "And to Norway?")
+    question = grounding.search_question(messages)
+    assert grounding.stressed(question, messages) == "How long to Italy? And to Norway? And to Norway?"
+    assert grounding.stressed("How long?", asked("How long?")) == "How long?"
+
+
 def test_after_a_tool_has_answered_nothing_is_searched_for() -> None:
     messages = [*asked("Where is my order?"), {"role": "tool", "content": "packed"}]
     assert grounding.search_question(messages) == ""

@@ -68,3 +68,9 @@ def test_an_opinion_may_be_only_a_thumb_and_must_have_one() -> None:
     assert (said.rating, said.reasons, said.comment, said.correction) == (None, [], "", "")
     with pytest.raises(ValidationError, match="rating"):
         FeedbackRequest.model_validate({"completion_id": "turn-1"})
+
+
+def test_whether_documents_are_looked_through_is_not_for_the_engine() -> None:
+    asked = ChatRequest.model_validate({"messages": [{"role": "user", "content": "Hi"}], "grounded": False})
+    assert asked.grounded is False
+    assert asked.sampling() == {}

@@ -1,23 +1,17 @@
-"""Tests of turns that come back from an export, on SQLite and on PostgreSQL alike."""
+"""Tests of turns that come back from an export: as they were, or left out whole with a reason."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
-
 from feedback import schema
 from feedback.database import Database
 from feedback.records import Choice, Correction, History, Rating, Turn, prompt_key
 from feedback.store import Store
+from tests.feedback.test_store import rows
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-def rows(database: Database, table: Any) -> int:
-    with database.read() as connection:
-        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def a_history(turn_id: str = "turn-1", **more: Any) -> History:
@@ -77,3 +71,8 @@ def test_what_does_not_fit_is_left_out_with_a_reason(store: Store, database: Dat
     assert all(part in reason for part, reason in zip(said, reasons, strict=True))
     assert rows(database, schema.turns) == 1
     assert rows(database, schema.ratings) == 0
+
+
+def test_a_switched_off_conversation_comes_back_switched_off(store: Store) -> None:
+    assert store.restore([a_history(grounded=False)]) == [""]
+    assert not store.conversation("conv-1", "ann").grounded
