@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -210,11 +211,13 @@ class Librarian:
             self._note.unlink(missing_ok=True)
 
 
-def give_memory_back() -> None:
-    """Have glibc return what is freed to the system, and share few arenas between threads (mallopt(3)).
+def spare_memory() -> None:
+    """Keep this process small: see to what is freed, and leave out what is of no use here.
 
-    Every batch that is embedded takes and frees megabytes; left alone, they stay with the process.
+    Every batch that is embedded takes and frees megabytes, which glibc is told to return to the system, with
+    few arenas between threads (mallopt(3)). Triton, which torch would load to compile kernels, takes 70 MiB.
     """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # None: as if it were not installed
     with suppress(AttributeError, OSError):  # elsewhere than on glibc
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in ((_M_MMAP_THRESHOLD, 2**18), (_M_TRIM_THRESHOLD, 2**17), (_M_ARENA_MAX, 2)):
@@ -229,7 +232,7 @@ class RealParts:
         self._embedder: Embedder | None = None
 
     def __call__(self) -> Parts:
-        give_memory_back()
+        spare_memory()
         from retrieval import embeddings, parsing, splitting
         from retrieval.index import open_index
         from retrieval.search import Search

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from assistant import librarian as module
 from assistant.files import write_json
-from assistant.librarian import Librarian
+from assistant.librarian import Librarian, spare_memory
 from feedback.database import Database
 from retrieval.files import Files
 from retrieval.records import Unavailable
@@ -103,6 +104,13 @@ def test_an_index_that_is_behind_is_built_again_while_it_can_be_searched(
 def test_what_another_process_builds_again_is_seen_here(librarian: Librarian, note: Path) -> None:
     write_json(note, {"share": 0.25})
     assert librarian.rebuilding == 0.25
+
+
+def test_what_spares_memory_does_no_harm_where_it_can_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.sys.modules, "triton", module)
+    spare_memory()
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: object())
+    spare_memory()
 
 
 def test_a_row_without_its_file_is_refused_and_the_next_one_comes_in(
