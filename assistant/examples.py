@@ -1,48 +1,59 @@
-"""How approved answers stand in a prompt: as exchanges before the last question, beside the passages.
+"""How approved answers stand in a prompt: behind the system prompt, and as an exchange before the question.
 
-Among the passages (`grounding.with_passages`) they stand as well: the starter follows an example in both
-places more often than in either alone. Pure. Knows no search and no store.
+The starter says what was approved after 82 of 100 questions when it stands in both places, after 70 when in
+one, and after 68 when it stands among the passages (benchmarks/bench_approvals.py measures it). Pure. Knows
+no search and no store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from assistant.grounding import with_passages
+from assistant.grounding import quoted
 from feedback.records import EXAMPLE, Message
 
-
-class Example(NamedTuple):
-    """A question and the answer that staff approved for it."""
-
-    question: str
-    answer: str
+LEAD = "Passages:\n"
+Kept = Mapping[str, Any]
+"""An approved answer as a turn keeps it (`retrieval.records.as_json`): its title is the question."""
 
 
-def with_examples(messages: Sequence[Message], examples: Sequence[Example]) -> list[Message]:
+def with_examples(messages: Sequence[Message], examples: Sequence[Kept]) -> list[Message]:
     """The prompt with examples, the best first: the best one stands nearest to the last question.
 
-    Their messages carry the name `example`, so that nobody takes them for something that was said.
+    The messages of the exchanges carry the name `example`, so that nobody takes them for what was said.
     """
+    if not examples:
+        return list(messages)
     place = max((i for i, one in enumerate(messages) if one.get("role") == "user"), default=len(messages))
-    shown = [message for example in reversed(examples) for message in _exchange(example)]
-    return [*messages[:place], *shown, *messages[place:]]
+    said = [message for one in reversed(examples) for message in _exchange(one)]
+    prompt = [*messages[:place], *said, *messages[place:]]
+    block = LEAD + "\n\n".join(map(shown, examples))
+    system = prompt[0].get("content") if prompt[0].get("role") == "system" else None
+    if isinstance(system, str):
+        return [{**prompt[0], "content": f"{system}\n\n{block}"}, *prompt[1:]]
+    return [{"role": "system", "content": block}, *prompt]
 
 
-def among(passages: Sequence[Mapping[str, Any]]) -> list[Example]:
-    """The examples among passages as a turn keeps them, the best first."""
-    return [Example(str(one["title"]), str(one["text"])) for one in passages if one.get("kind") == "answer"]
+def shown(example: Kept) -> str:
+    """One approved answer as the model sees it behind the system prompt."""
+    question = " ".join(quoted(str(example["title"])).split())
+    return f"[{example['number']}] {question}\n{quoted(str(example['text'])).strip()}"
+
+
+def split(passages: Sequence[Kept]) -> tuple[list[Kept], list[Kept]]:
+    """Passages as a turn keeps them: approved answers, and those of documents."""
+    answers = [one for one in passages if one.get("kind") == "answer"]
+    return answers, [one for one in passages if one.get("kind") != "answer"]
 
 
 def as_example(messages: Sequence[Message], question: str, answer: str) -> list[Message]:
     """The prompt as people get it when this approved answer, and nothing else, is found."""
-    kept = {"number": 1, "kind": "answer", "title": question, "text": answer}
-    return with_examples(with_passages(messages, [kept]), among([kept]))
+    return with_examples(messages, [{"number": 1, "kind": "answer", "title": question, "text": answer}])
 
 
-def _exchange(example: Example) -> list[Message]:
+def _exchange(example: Kept) -> list[Message]:
     return [
-        {"role": "user", "content": example.question, "name": EXAMPLE},
-        {"role": "assistant", "content": example.answer, "name": EXAMPLE},
+        {"role": "user", "content": quoted(str(example["title"])), "name": EXAMPLE},
+        {"role": "assistant", "content": quoted(str(example["text"])), "name": EXAMPLE},
     ]

@@ -89,8 +89,10 @@ class Grounds:
             return Ground(messages)
         if not kept and await to_thread.run_sync(lambda: self._finder.bookless):
             return Ground(messages)
-        prompt = grounding.with_passages(messages, kept)
-        return Ground(examples.with_examples(prompt, examples.among(kept)), kept, question)
+        answers, found = examples.split(kept)
+        # Who has an example need not hear that no document helps.
+        prompt = messages if answers and not found else grounding.with_passages(messages, found)
+        return Ground(examples.with_examples(prompt, answers), kept, question)
 
     async def _fitting(
         self, passages: Sequence[dict[str, Any]], least: Sequence[Message], room: int

@@ -47,7 +47,7 @@ class Laying:
         found = await self._found("/v1/approvals/search", {"q": question}) if question else []
         if not found:
             return prompt
-        return examples.with_examples(grounding.with_passages(prompt, found), examples.among(found))
+        return examples.with_examples(prompt, found)
 
     async def _found(self, path: str, asked: Mapping[str, str | int]) -> list[dict[str, Any]]:
         try:

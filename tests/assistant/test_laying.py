@@ -43,7 +43,7 @@ async def test_passages_stand_before_the_question_as_in_the_chat() -> None:
 async def test_examples_stand_twice_and_leave_the_prompt_alone_where_there_is_none() -> None:
     prompt = await laying(ANSWER)[0].examples(ASKED)
     assert [message.get("name") for message in prompt] == [None, "example", "example", None]
-    assert "Approved answer to: Are returns free?" in prompt[-1]["content"]
+    assert prompt[0]["content"] == "Be kind.\n\nPassages:\n[1] Are returns free?\nAlways."
     assert await laying()[0].examples(ASKED) == ASKED
 
 
