@@ -3,7 +3,8 @@
 Twenty corrections that tell a fact, twenty that are free wording, each asked again three times through the
 product's own routes at the temperature of the chat: the first time as the very next answer, with no other
 approval in between, the others when all are approved. The wording counts as used when four fifths of the
-approved words stand in the answer in their order, and all its numbers. The baseline is before any approval.
+approved words stand in the answer in their order, and all its numbers. The baseline is what is wanted. Free
+wording is beyond the starter, which copies values and not sentences that it never saw the like of.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from training import starter
 CASES = Path(__file__).parents[1] / "examples" / "approved_answers.jsonl"
 ENOUGH = 0.8
 """The share of the approved words that must be there, in their order."""
+BAR = 0.8
 WANTED = "at least 0.80"
 
 
@@ -95,11 +97,12 @@ def run() -> list[Row]:
     rows = []
     for kind in ("facts", "wordings"):
         mine = [one for one in after if one.case.kind == kind]
-        base = max(1e-9, share([one for one in before if one.case.kind == kind]))
+        earlier = [one for one in before if one.case.kind == kind]
+        raw = f"{sum(one.used for one in earlier)} of {len(earlier)} answers before any approval"
         first = [one for one in mine if one.first]
         rows += [
-            Row(f"{kind}: said, the next answer", share(first), base, "of answers", WANTED),
-            Row(f"{kind}: said, all approved", share(mine), base, "of answers", WANTED),
+            Row(f"{kind}: said, the next answer", share(first), BAR, "of answers", WANTED, raw),
+            Row(f"{kind}: said, all of them", share(mine), BAR, "of answers", WANTED, raw),
             Row(f"{kind}: in the prompt", sum(one.found for one in mine) / len(mine), 1.0, "of prompts"),
         ]
     return rows
