@@ -27,7 +27,7 @@ ANSWERS: tuple[Kind, ...] = ("answer",)
 FLOOR = 0.45
 """Cosine similarity of two questions from which the answer to the one is an example for the other."""
 MOST = 1
-"""Examples in a prompt. A second one led the starter astray: it said what was approved in 74 %, not 82 %."""
+"""Examples in a prompt. With a second one the starter said what was approved in 72 %, not 82 %."""
 _LOOKED_AT = 6
 """So many are looked up, since some may be spared or ended."""
 

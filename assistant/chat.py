@@ -23,6 +23,7 @@ from assistant.accounts import Account
 from assistant.engine.client import AdapterRef, Engines
 from assistant.errors import AssistantError, EngineInterrupted, EngineRefused
 from assistant.grounds import Ground, Grounds
+from assistant.receiving import Received, receive
 from assistant.rounds import Rounds
 from assistant.tools import Toolbox
 from feedback.records import Message, Turn, TurnStatus, conversation_id
@@ -79,17 +80,6 @@ class _Place:
     conversation_id: str
     parent_id: str | None
     new: bool = False
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What has been received of one choice so far."""
-
-    text: list[str] = field(default_factory=list)
-    tool_calls: dict[int, dict[str, Any]] = field(default_factory=dict)
-    tool_steps: Sequence[Mapping[str, Any]] = ()
-    finish_reason: str | None = None
-    tokens: int = 0
 
 
 class Chat:
@@ -273,7 +263,7 @@ class Chat:
         Closing the iterator stops the engine and keeps what was said so far. Raises `EngineInterrupted`,
         `EngineRefused`, `EngineUnavailable`.
         """
-        received = [_Progress() for _ in begun.turns]
+        received = [Received() for _ in begun.turns]
         usage: dict[str, Any] = {}
         status: TurnStatus = "failed"
         error: str | None = "an error of ours; it stands in the log"
@@ -289,7 +279,7 @@ class Chat:
             async for chunk in chunks:
                 first = first or datetime.now(UTC)
                 usage = chunk.get("usage") or usage
-                _receive(chunk, received)
+                receive(chunk, received)
                 yield _renamed(chunk, begun)
             status, error = "complete", None
         except AssistantError as problem:
@@ -308,13 +298,13 @@ class Chat:
 
     async def whole(self, begun: Begun) -> dict[str, Any]:
         """The answer in one piece, as an OpenAI `chat.completion`."""
-        received = [_Progress() for _ in begun.turns]
+        received = [Received() for _ in begun.turns]
         logprobs: list[list[Any]] = [[] for _ in begun.turns]
         usage: dict[str, Any] = {}
         created = int(datetime.now(UTC).timestamp())
         async for chunk in self.stream(begun):
             usage = chunk.get("usage") or usage
-            _receive(chunk, received)
+            receive(chunk, received)
             for choice in chunk.get("choices", ()):
                 logprobs[choice["index"]] += (choice.get("logprobs") or {}).get("content") or []
         choices = [_choice(index, begun, item, logprobs[index]) for index, item in enumerate(received)]
@@ -332,22 +322,6 @@ class Chat:
             self.store.end(turn, ending)
 
 
-def _receive(chunk: Mapping[str, Any], received: Sequence[_Progress]) -> None:
-    for choice in chunk.get("choices", ()):
-        progress, delta = received[choice["index"]], choice.get("delta") or {}
-        if delta.get("content"):
-            progress.text.append(delta["content"])
-            progress.tokens += 1
-        for call in delta.get("tool_calls") or ():
-            known = progress.tool_calls.setdefault(call.get("index", 0), {"type": "function", "function": {}})
-            known |= {name: call[name] for name in ("id", "type") if call.get(name)}
-            function, more = known["function"], call.get("function") or {}
-            function["name"] = function.get("name") or more.get("name")
-            function["arguments"] = function.get("arguments", "") + (more.get("arguments") or "")
-        progress.tool_steps = choice.get("tool_steps") or progress.tool_steps
-        progress.finish_reason = choice.get("finish_reason") or progress.finish_reason
-
-
 def _renamed(chunk: Mapping[str, Any], begun: Begun) -> dict[str, Any]:
     """The engine's chunk under our ids: the client never sees the engine's."""
     choices = []
@@ -360,7 +334,7 @@ def _renamed(chunk: Mapping[str, Any], begun: Begun) -> dict[str, Any]:
 
 
 def _ending(
-    progress: _Progress,
+    progress: Received,
     status: TurnStatus,
     begun: Begun,
     first: datetime | None,
@@ -379,15 +353,15 @@ def _ending(
         completion_tokens=usage.get("completion_tokens", progress.tokens) if only else progress.tokens,
         finish_reason=progress.finish_reason,
         error=error,
-        tool_calls=[progress.tool_calls[index] for index in sorted(progress.tool_calls)],
+        tool_calls=progress.calls(),
         steps=steps,
     )
 
 
-def _choice(index: int, begun: Begun, progress: _Progress, logprobs: list[Any]) -> dict[str, Any]:
+def _choice(index: int, begun: Begun, progress: Received, logprobs: list[Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": "".join(progress.text)}
     if progress.tool_calls:
-        message["tool_calls"] = [progress.tool_calls[key] for key in sorted(progress.tool_calls)]
+        message["tool_calls"] = progress.calls()
         message["content"] = message["content"] or None
     message |= grounding.told(begun.turns[index])
     return {

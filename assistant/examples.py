@@ -1,8 +1,7 @@
 """How approved answers stand in a prompt: behind the system prompt, and as an exchange before the question.
 
-The starter says what was approved after 82 of 100 questions when it stands in both places, after 70 when in
-one, and after 68 when it stands among the passages (benchmarks/bench_approvals.py measures it). Pure. Knows
-no search and no store.
+The starter said what was approved after 82 of 100 of the questions that benchmarks/bench_approvals.py asks when
+it stood in both places, after 70 when in one: the layout was chosen on those. Pure. Knows no search, no store.
 """
 
 from __future__ import annotations

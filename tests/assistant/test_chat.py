@@ -325,7 +325,7 @@ async def test_an_error_of_ours_is_failed_too_and_not_a_reader_who_left(
     chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = await chat.begin(Ask(ANN, HELLO))
-    monkeypatch.setattr("assistant.chat._receive", lambda *_: 1 / 0)
+    monkeypatch.setattr("assistant.chat.receive", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         await chat.whole(begun)
     turn = chat.store.turn(begun.id)
