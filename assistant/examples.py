@@ -1,7 +1,7 @@
 """How approved answers stand in a prompt: behind the system prompt, and as an exchange before the question.
 
-The starter said what was approved after 82 of 100 of the questions that benchmarks/bench_approvals.py asks when
-it stood in both places, after 70 when in one: the layout was chosen on those. Pure. Knows no search, no store.
+To the questions of benchmarks/bench_approvals.py the starter said what was approved in 82 % when it stood in
+both places, in 70 % when in one: the layout was chosen on those. Pure. Knows no search and no store.
 """
 
 from __future__ import annotations
