@@ -35,15 +35,15 @@ def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
         env=env | {"APPRENTICE_HOME": str(home)},
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
 
 def command(home: Path, *arguments: str) -> str:
     process = start(home, *arguments)
-    said, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, said
+    said, complaints = process.communicate(timeout=400)
+    assert process.returncode == 0, said + complaints
     return said
 
 
