@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from assistant.accounts import Account
 from assistant.chat import Ask, Chat
@@ -17,6 +19,7 @@ from assistant.grounding import NOTHING
 from assistant.grounds import Grounds
 from feedback.database import Database
 from feedback.records import PASSAGES, Turn, as_said
+from feedback.schema import causes
 from feedback.store import Store, Verdict
 from retrieval.records import Hit
 from tests.assistant.test_chat import ANN, HELLO
@@ -33,6 +36,7 @@ class Shelf:
 
     hits: Sequence[Hit] = ()
     empty: bool = False
+    bookless: bool = False
     asked: list[str] = field(default_factory=list)
 
     async def find(self, question: str, account: Account) -> Sequence[Hit]:
@@ -170,12 +174,21 @@ async def test_where_room_is_short_old_exchanges_go_and_passages_stay(chat: Chat
     assert "Norway: 9 days." in turn.prompt[-1]["content"]
 
 
+def sorted_as(database: Database, turn_id: str, cause: str) -> None:
+    row = {"turn_id": turn_id, "cause": cause, "decided_by": "rule", "made_at": datetime.now(UTC)}
+    with database.write() as connection:
+        connection.execute(insert(causes).values(row))
+
+
 async def test_training_sees_the_passages_and_never_what_is_not_for_everybody(
-    chat: Chat, shelf: Shelf
+    chat: Chat, shelf: Shelf, sqlite: Database
 ) -> None:
     good, bad = [await answer(chat, "Where is my parcel?", sampling={"seed": seed}) for seed in (1, 2)]
     chat.store.judge(good[1].id, ANN.id, "user", Verdict("up"))
     chat.store.judge(bad[1].id, ANN.id, "user", Verdict("down"))
+    # A complaint about an answer that documents were looked through for waits until its cause is known.
+    assert screen(chat.store.judged())[1] == {"not_sorted_yet": 1}
+    sorted_as(sqlite, bad[1].id, "misread")
     (example,) = gathering.from_votes(chat.store).training or gathering.from_votes(chat.store).held_out
     assert (example.source, [dict(one) for one in example.prompt]) == ("siblings", good[1].prompt)
     assert "Norway: 9 days." in example.prompt[-1]["content"]

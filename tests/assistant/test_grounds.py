@@ -29,6 +29,7 @@ class Shelf:
 
     hits: Sequence[Hit] = ()
     empty: bool = False
+    bookless: bool = False
     problem: Exception | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
 

@@ -19,8 +19,8 @@ from training.comparison_verdict import verdict
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BAD = "<script>alert(1)</script>"
 JUDGE = Judge("a model of the votes", "40 ups, 56 downs, AUC 0.91, at least 0.84")
-TOKENS = {"prompt": 412, "adapter": 0, "retrieval": 655}
-GAINS = {"prompt": 0.2, "adapter": 0.45, "retrieval": 0.03}
+TOKENS = {"prompt": 412, "adapter": 0, "retrieval": 655, "examples": 80}
+GAINS = {"prompt": 0.2, "adapter": 0.45, "retrieval": 0.03, "examples": 0.1}
 
 
 def comparison(
@@ -67,14 +67,14 @@ def test_nothing_yet_says_the_command() -> None:
 def test_every_cell_has_a_row_with_a_bar_and_words() -> None:
     found = comparison()
     html = view.draw(found)
-    assert html.count('<th scope="row">') == 8
-    assert html.count("<svg") == 8
+    assert html.count('<th scope="row">') == 10
+    assert html.count("<svg") == 10
     assert "Helps here: the adapter" in html
     assert html.count("+ long prompt</span>") == 4
     widths = [float(width) for width in re.findall(r'class="share" width="([\d.]+)"', html)]
     assert widths == [round(100 * row.liked.value, 1) for row in found.rows if row.liked]
     # Bars are decoration: what they show stands beside them.
-    assert html.count('aria-hidden="true"') == 8
+    assert html.count('aria-hidden="true"') == 10
     assert f"<b>{found.rows[1].liked.value:.0%}</b>" in html  # type: ignore[union-attr]
 
 
