@@ -37,7 +37,7 @@ class Desk:
         return TestClient(self.app, headers=headers)
 
     def settled(self) -> None:
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while self.library.shelf.has_work():
             assert time.monotonic() < end, "it is still at work"
             time.sleep(0.01)

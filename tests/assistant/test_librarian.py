@@ -37,7 +37,7 @@ def librarian(sqlite: Database, books: Books, tmp_path: Path, note: Path) -> Ite
 
 
 def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it never came to that"
         time.sleep(0.01)

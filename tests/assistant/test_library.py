@@ -44,7 +44,7 @@ def people(sqlite: Database) -> dict[str, Account]:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it never came to that"
         time.sleep(0.01)

@@ -97,10 +97,10 @@ def test_what_was_saved_finds_the_same(tmp_path: Path) -> None:
 
 def test_changes_are_found_a_little_later(index: Index, words: Lexical) -> None:
     index.put("doc-1", [passage("parcels take three days")])
-    assert words.settled(30)
+    assert words.settled(120)
     assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
     index.drop("doc-1")
-    assert words.settled(30)
+    assert words.settled(120)
     assert words.find("parcel", [EVERYBODY], DOCUMENT, 5) == []
 
 
@@ -110,7 +110,7 @@ def test_many_are_built_by_another_process(index: Index, monkeypatch: pytest.Mon
     index.put("doc-1", [*many(21), passage("parcels take three days")])
     words = Lexical(index)
     try:
-        assert words.settled(60)
+        assert words.settled(120)
         assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
         assert list(index.folder.glob("words-*")) == []
     finally:
@@ -122,7 +122,7 @@ def test_a_search_takes_what_was_built_last_while_the_next_is_built(
 ) -> None:
     index.put("doc-1", [passage("parcels take three days")])
     words = Lexical(index)
-    assert words.settled(30)
+    assert words.settled(120)
     begun, may_end, plain = threading.Event(), threading.Event(), lexical.build
 
     def slow(members: list[object]) -> object:
@@ -135,7 +135,7 @@ def test_a_search_takes_what_was_built_last_while_the_next_is_built(
     assert begun.wait(30)
     assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
     may_end.set()
-    assert words.settled(30)
+    assert words.settled(120)
     assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 2
     words.close()
 
@@ -145,15 +145,15 @@ def test_a_build_that_fails_keeps_the_last_and_is_tried_at_the_next_change(
 ) -> None:
     index.put("doc-1", [passage("parcels take three days")])
     words = Lexical(index)
-    assert words.settled(30)
+    assert words.settled(120)
     with monkeypatch.context() as broken:
         broken.setattr(lexical, "build", lambda members: 1 / 0)
         index.put("doc-2", [passage("parcels of another kind", "doc-2")])
-        assert words.settled(30)
+        assert words.settled(120)
     assert "could not be indexed" in caplog.text
     assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
     index.drop("doc-1")
-    assert words.settled(30)
+    assert words.settled(120)
     assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
     words.close()
 

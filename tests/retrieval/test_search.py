@@ -52,7 +52,7 @@ def test_what_shares_little_with_a_question_gains_little_by_its_words() -> None:
 
 def test_what_both_ways_find_stands_first(index: Index, search: Search) -> None:
     index.put("doc-1", [passage("parcels take three days"), passage("the shop opens at nine"), *many(20)])
-    assert search.words.settled(30)
+    assert search.words.settled(120)
     hits = search.find("when does the shop open", [EVERYBODY], most=3)
     assert hits[0].passage.text == "the shop opens at nine"
     assert hits[0].fused > 1 / (RANK_CONSTANT + 1), "one way alone gives no more than that"
@@ -63,7 +63,7 @@ def test_a_new_passage_is_found_before_its_words_are_built(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = Search(index, WordVectors(), floor=0.2)
-    assert search.words.settled(30)
+    assert search.words.settled(120)
     monkeypatch.setattr(search.words, "changed", lambda: None)
     index.put("doc-1", [passage("parcels take three days")])
     assert texts(search, "parcels take days") == ["parcels take three days"]
@@ -75,7 +75,7 @@ def test_the_score_is_the_cosine_whoever_found_it(index: Index, search: Search) 
     question = "zebra and many more words about nothing"
     far = passage("zebra " + " ".join(f"other{number}" for number in range(40)))
     index.put("doc-1", [far, *(passage(f"{question} {number}") for number in range(60))])
-    assert search.words.settled(30)
+    assert search.words.settled(120)
     hits = search.find(question, [EVERYBODY], most=70, floor=-1)
     assert len(hits) > 50
     for hit in hits:
@@ -85,7 +85,7 @@ def test_the_score_is_the_cosine_whoever_found_it(index: Index, search: Search) 
 
 def test_nothing_below_the_floor_is_given_out(index: Index, search: Search) -> None:
     index.put("doc-1", [passage("zebra " + " ".join(f"other{number}" for number in range(40)))])
-    assert search.words.settled(30)
+    assert search.words.settled(120)
     assert texts(search, "zebra") == []
     assert len(texts(search, "zebra", floor=0.0)) == 1
     assert texts(search, "entirely unrelated words", floor=0.5) == []
@@ -95,7 +95,7 @@ def test_nobody_is_given_what_is_for_others(index: Index, search: Search) -> Non
     index.put("doc-1", [passage("the salary of all", audience=EVERYBODY)])
     index.put("doc-2", [passage("the salary of the board", "doc-2", "board")])
     index.put("doc-3", [passage("the salary of the owners", "doc-3", "owners")])
-    assert search.words.settled(30)
+    assert search.words.settled(120)
     assert texts(search, "salary", floor=-1) == ["the salary of all"]
     assert sorted(texts(search, "salary", EVERYBODY, "board", floor=-1)) == [
         "the salary of all",
@@ -107,7 +107,7 @@ def test_nobody_is_given_what_is_for_others(index: Index, search: Search) -> Non
 
 def test_the_row_decides_even_where_an_index_lags_behind(index: Index, search: Search) -> None:
     index.put("doc-1", [passage("the salary of all")])
-    assert search.words.settled(30)
+    assert search.words.settled(120)
     rows = schema.passages
     with index.database.write() as connection:
         connection.execute(update(rows).values(audience="board"))

@@ -45,7 +45,7 @@ def stella() -> Any:
 
 
 def settled(library: Library) -> None:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while library.shelf.has_work():
         assert time.monotonic() < end, "it is still at work"
         time.sleep(0.01)
