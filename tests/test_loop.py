@@ -256,7 +256,7 @@ def _streamed(person: httpx.Client, question: str) -> dict[str, Any]:
 
 def _reads_back(answer: dict[str, Any]) -> bool:
     """Whether its text is split into the very tokens that it was drawn in: at times a model draws others."""
-    tokenizer = Tokenizer.from_file(str(starter.model_folder() / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(starter.path() / "tokenizer.json"))
     tokens = [tokenizer.decode([one]) for one in tokenizer.encode(answer["text"]).ids]
     return tokens == answer["tokens"][: len(tokens)]
 
