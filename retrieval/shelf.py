@@ -7,15 +7,16 @@ that wakes up late changes nothing. Knows no file and no index.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
 from feedback.database import Database
+from feedback.reading import record
 from retrieval.records import Document, Kind, NotFound, Refused, RetrievalError
 from retrieval.schema import documents, passages
 
@@ -86,7 +87,7 @@ class Shelf:
                 values |= {"passages": 0, "created_at": now, "updated_at": now}
                 connection.execute(insert(documents).values(values))
                 return _found(connection, new.id), "new"
-            before = _document(row)
+            before = record(Document, row)
             settled = before.state in ("waiting", "indexing", "ready") or new.refused is not None
             if before.digest == new.digest and before.state != "removing" and settled:
                 if before.watched != new.watched:
@@ -100,7 +101,7 @@ class Shelf:
         query = select(documents).where(documents.c.audience == audience, documents.c.name == name)
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return _document(row) if row else None
+        return record(Document, row) if row else None
 
     def get(self, document_id: str) -> Document:
         """One document. Raises `NotFound`."""
@@ -113,13 +114,13 @@ class Shelf:
         if audiences is not None:
             query = query.where(documents.c.audience.in_(sorted(audiences)))
         with self._database.read() as connection:
-            return [_document(row) for row in connection.execute(query)]
+            return [record(Document, row) for row in connection.execute(query)]
 
     def some(self, ids: Collection[str]) -> dict[str, Document]:
         """Those of these documents that are there, by id."""
         query = select(documents).where(documents.c.id.in_(sorted(ids)))
         with self._database.read() as connection:
-            return {row.id: _document(row) for row in connection.execute(query)}
+            return {row.id: record(Document, row) for row in connection.execute(query)}
 
     def audiences(self) -> set[str]:
         """Every audience that a document is for."""
@@ -171,7 +172,7 @@ class Shelf:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         for row in rows:
-            found = _document(row)
+            found = record(Document, row)
             if found.state == "removing":
                 return found
             try:
@@ -266,12 +267,7 @@ def _found(connection: Connection, document_id: str) -> Document:
     row = connection.execute(select(documents).where(documents.c.id == document_id)).first()
     if row is None:
         raise NotFound(f"there is no document {document_id[:60]}")
-    return _document(row)
-
-
-def _document(row: Row[Any]) -> Document:
-    found = row._mapping
-    return Document(**{field.name: found[field.name] for field in fields(Document)})
+    return record(Document, row)
 
 
 def _now() -> datetime:

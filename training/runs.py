@@ -11,11 +11,12 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 from sqlalchemy import insert as insert_into
 from uuid_utils import uuid7
 
 from feedback.database import Database
+from feedback.reading import record
 from training.records import LostLease, NotFound, Refused, Run, RunState
 from training.schema import runs
 
@@ -40,7 +41,7 @@ class Runs:
             there = select(runs).where(runs.c.state.in_(unless), runs.c.method == method)
             waiting = connection.execute(there.order_by(runs.c.id.desc()).limit(1)).first()
             if waiting is not None:
-                return _run(waiting)
+                return record(Run, waiting)
             run = Run(f"run-{uuid7().hex}", "queued", method, due_by, _now())
             values = {field.name: getattr(run, field.name) for field in fields(run)}
             connection.execute(insert_into(runs).values(values))
@@ -146,7 +147,7 @@ class Runs:
         """The newest runs first."""
         with self._database.read() as connection:
             rows = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(limit)).all()
-        return [_run(row) for row in rows]
+        return [record(Run, row) for row in rows]
 
     def mark(self) -> Mapping[str, int]:
         """How far the opinions have been read by the newest run that began; empty before the first.
@@ -187,12 +188,7 @@ def _found(connection: Connection, run_id: str) -> Run:
     row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
     if row is None:
         raise NotFound(f"there is no run {run_id}")
-    return _run(row)
-
-
-def _run(row: Row[Any]) -> Run:
-    found = row._mapping
-    return Run(**{field.name: found[field.name] for field in fields(Run)})
+    return record(Run, row)
 
 
 def _now() -> datetime:

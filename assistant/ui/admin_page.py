@@ -19,7 +19,7 @@ from assistant.ui import admin_views as views
 from assistant.ui import canary_view, comparison_view, monitoring, theme
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
-from assistant.ui.page import Doorman, Parts, Wire, queued
+from assistant.ui.page import Doorman, Parts, Wire, decision_buttons, queued
 from assistant.ui.words import sentence
 from training.canaries import Canaries
 from training.comparison import Comparison
@@ -252,11 +252,7 @@ def _question() -> dict[str, Any]:
             elem_id="reason",
         )
         refusal = html("refusal", visible=False)
-        with gr.Row(elem_id="decision-buttons"):
-            dismiss = gr.Button("Cancel", size="sm", elem_id="dismiss", scale=0, min_width=0)
-            confirm = gr.Button(
-                "Confirm", variant="primary", size="sm", elem_id="confirm", scale=0, min_width=0
-            )
+        dismiss, confirm = decision_buttons("Confirm")
     return {
         "decision": decision,
         "question": question,

@@ -24,7 +24,7 @@ from assistant.ui import admin_views, approvals_view, gaps_view, theme
 from assistant.ui import documents_views as views
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
-from assistant.ui.page import Doorman, Parts, Wire, queued
+from assistant.ui.page import Doorman, Parts, Wire, decision_buttons, queued
 from assistant.ui.words import number, sentence
 from retrieval.records import EVERYBODY, RetrievalError
 from retrieval.shelf import in_order
@@ -286,11 +286,7 @@ def _question() -> dict[str, Any]:
     with gr.Column(elem_id="decision", visible=False) as decision:
         question = html("question")
         refusal = html("refusal", visible=False)
-        with gr.Row(elem_id="decision-buttons"):
-            dismiss = gr.Button("Cancel", size="sm", elem_id="dismiss", scale=0, min_width=0)
-            confirm = gr.Button(
-                "Remove", variant="primary", size="sm", elem_id="confirm", scale=0, min_width=0
-            )
+        dismiss, confirm = decision_buttons("Remove")
     return {
         "decision": decision,
         "question": question,

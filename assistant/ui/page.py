@@ -103,6 +103,15 @@ MOST_OPEN = 2_000
 """Open pages whose state is kept, each with some 100 KB; gradio would keep 10,000, open or not."""
 
 
+def decision_buttons(confirm: str) -> tuple[gr.Button, gr.Button]:
+    """The way back and the way on, under a question that a page asks before it acts."""
+    with gr.Row(elem_id="decision-buttons"):
+        return (
+            gr.Button("Cancel", size="sm", elem_id="dismiss", scale=0, min_width=0),
+            gr.Button(confirm, variant="primary", size="sm", elem_id="confirm", scale=0, min_width=0),
+        )
+
+
 def queued(blocks: gr.Blocks, at_once: int, waiting: int) -> gr.Blocks:
     """Let `at_once` events of a page run at the same moment; none is limited by itself (`Wire.on`)."""
     blocks.state_session_capacity = MOST_OPEN
