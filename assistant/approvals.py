@@ -213,7 +213,9 @@ class Approvals:
     async def _choose(
         self, question: str, account: Account, adapter: str | None
     ) -> tuple[list[Hit], list[Hit]]:
-        hits = await self._library.find(question, account, kinds=ANSWERS, most=_LOOKED_AT, floor=FLOOR)
+        found = await self._library.find(question, account, kinds=ANSWERS, most=_LOOKED_AT, floor=FLOOR)
+        # An example of something else misleads, however near another one is
+        hits = [hit for hit in found if hit.score >= FLOOR]
         if not hits:
             return [], []
         rows = await to_thread.run_sync(self.rows.some, {hit.passage.source_id for hit in hits})

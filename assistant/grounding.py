@@ -76,6 +76,18 @@ def within(sizes: Sequence[int], budget: int) -> list[int]:
     return kept
 
 
+def fitting(
+    alone: Sequence[Kept], whole: Sequence[Kept], small: Sequence[int], large: Sequence[int], budget: int
+) -> list[dict[str, Any]]:
+    """What stands in a prompt, numbered: passages alone, the best first, as many as fit into the budget; then
+    with what stands around them, of the best first. `small` and `large` are their sizes in tokens."""
+    places = within(small, budget)
+    left = budget - sum(small[place] for place in places)
+    grown = {places[number] for number in within([large[place] - small[place] for place in places], left)}
+    kept = [whole[place] if place in grown else alone[place] for place in places]
+    return [{**passage, "number": number} for number, passage in enumerate(kept, 1)]
+
+
 # -- what is searched for ------------------------------------------------------------------------------
 
 _LONGEST = 1_000

@@ -80,9 +80,8 @@ class Grounds:
         except RetrievalError as problem:
             log.warning("answered without documents: %s", problem)
             return Ground(messages)
-        kept = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
         least = list(messages) if fixed else (prompts.shorter(messages) or [list(messages)])[-1]
-        kept = await self._fitting(kept, least, room)
+        kept = await self._fitting(hits, least, room)
         if hits and not kept:
             # To say that nothing was found would be wrong.
             log.info("no room for passages beside this dialogue")
@@ -95,19 +94,23 @@ class Grounds:
         return Ground(examples.with_examples(prompt, answers), kept, question)
 
     async def _fitting(
-        self, passages: Sequence[dict[str, Any]], least: Sequence[Message], room: int
+        self, hits: Sequence[Hit], least: Sequence[Message], room: int
     ) -> list[dict[str, Any]]:
-        """Those passages that the budget and the engine have room for, numbered anew."""
+        """What the budget and the engine have room for, numbered."""
         length = await self._engines.context_length()
         bare = grounding.with_passages(least, ())
         used = prompts.most_tokens(bare)
         if used + room + self._tokens > length:
             used = len(await self._engines.tokenize(bare))
         budget = min(self._tokens, length // grounding.MOST_OF_THE_CONTEXT, length - used - room - _SPARE)
+        alone = [as_json(hit, number, alone=True) for number, hit in enumerate(hits, 1)]
+        whole = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
+        small, large = await asyncio.gather(self._sizes(alone), self._sizes(whole))
+        return grounding.fitting(alone, whole, small, large, budget)
+
+    async def _sizes(self, passages: Sequence[dict[str, Any]]) -> list[int]:
+        """How many tokens each takes; an approved answer stands in the prompt twice."""
         texts = [grounding.shown(passage) + "\n\n" for passage in passages]
         sizes = await asyncio.gather(*map(self._engines.tokenize_text, texts))
-        # An approved answer stands in the prompt twice.
         times = [2 if passage["kind"] == "answer" else 1 for passage in passages]
-        taken = [many * len(size) for many, size in zip(times, sizes, strict=True)]
-        places = grounding.within(taken, budget)
-        return [{**passages[place], "number": number} for number, place in enumerate(places, 1)]
+        return [many * len(size) for many, size in zip(times, sizes, strict=True)]

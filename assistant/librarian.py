@@ -244,13 +244,20 @@ class RealParts:
                 section.embeddings, section.embeddings_model, section.embeddings_key
             )
         place = home / "documents" / "index"
+        length = splitting.counter(self._settings.model_location)
         index = open_index(self._settings.chroma_url, place, self._database, self._embedder)
         try:
-            search = Search(index, self._embedder, floor=section.floor, reranker=section.reranker)
+            search = Search(
+                index,
+                self._embedder,
+                floor=section.floor,
+                reranker=section.reranker,
+                length=length,
+                block=section.block_tokens,
+            )
         except BaseException:
             index.close()
             raise
-        length = splitting.counter(self._settings.model_location)
         largest = int(section.largest_mb * 1_000_000)
 
         def read(path: Path, name: str) -> Sequence[Section]:

@@ -232,12 +232,15 @@ class Library:
         kinds: Sequence[Kind] = ("document",),
         most: int | None = None,
         floor: float | None = None,
+        grow: bool = True,
     ) -> list[Hit]:
-        """The best passages that this person may see, none below the floor; [] when disabled or empty.
+        """The best passages that this person may see, each with what stands around it unless not to `grow`;
+        [] when disabled or empty, and where none reaches the floor.
 
         Raises `Unavailable` when there is something to be found and it can't be searched now.
         """
-        return await self.search(question, self.audiences(account), kinds=kinds, most=most, floor=floor)
+        audiences = self.audiences(account)
+        return await self.search(question, audiences, kinds=kinds, most=most, floor=floor, grow=grow)
 
     async def search(
         self,
@@ -247,6 +250,7 @@ class Library:
         kinds: Sequence[Kind] = ("document",),
         most: int | None = None,
         floor: float | None = None,
+        grow: bool = False,
     ) -> list[Hit]:
         """As `find`, for whoever belongs to these audiences; what is for everybody always counts."""
         question = question.strip()
@@ -259,7 +263,12 @@ class Library:
 
         def work() -> list[Hit]:
             found = parts.search.find(
-                question, wanted, kinds=kinds, most=most or self._settings.documents.most, floor=floor
+                question,
+                wanted,
+                kinds=kinds,
+                most=most or self._settings.documents.most,
+                floor=floor,
+                grow=grow,
             )
             return self._still_there(found, wanted)
 

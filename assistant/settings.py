@@ -125,16 +125,18 @@ class DocumentsSection:
     embeddings_key: str = ""
     reranker: str = ""
     """A sentence-transformers cross-encoder that orders what was found; empty: none."""
-    most: Annotated[int, Field(ge=1, le=20)] = 4
+    most: Annotated[int, Field(ge=1, le=20)] = 5
     """Passages in a prompt."""
     tokens: Annotated[int, Field(ge=50)] = 800
     """Tokens of the served model that passages may take of a prompt, and never more than a third of it."""
     passage_tokens: Annotated[int, Field(ge=40)] = 200
-    """Tokens of the served model that a passage may have."""
+    """Tokens of the served model that a passage may have when it is searched for."""
+    block_tokens: Annotated[int, Field(ge=40)] = 400
+    """Tokens that it may grow to in a prompt, by what stands around it, where there is room."""
     floor: Annotated[float, Field(ge=-1, le=1)] = 0.38
-    """Cosine similarity below which a passage does not count as found. Measured for the default embeddings
-    (`benchmarks/bench_retrieval_quality.py`): there the questions lost and those wrongly let through are the
-    least together. Other embeddings need another one."""
+    """Cosine similarity that one passage must reach for anything to count as found. Measured for the default
+    embeddings (`benchmarks/bench_retrieval_quality.py`): there the questions lost and those wrongly let
+    through are the least together. Other embeddings need another one."""
     largest_mb: Annotated[float, Field(gt=0)] = 50
     """Size of the largest file that is taken in."""
 

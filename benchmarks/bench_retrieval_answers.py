@@ -11,7 +11,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assistant import grounding
@@ -22,7 +22,7 @@ from benchmarks.bench_retrieval_quality import is_found, share
 from feedback.records import Message
 from retrieval.records import Passage, as_json
 from training import starter
-from training.starter import asking, cases
+from training.starter import asking, cases, tokenizer
 from training.starter.reading import holds
 from training.starter.records import Conversation
 from training.starter.score import Asker
@@ -84,10 +84,19 @@ def _question(
     is_right: Callable[[str], bool],
     has: Callable[[Sequence[Passage]], bool],
 ) -> Question:
-    hits = opened.search.find(text, shop.AUDIENCES, most=DocumentsSection().most)
-    kept = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
+    hits = opened.search.find(text, shop.AUDIENCES, most=DocumentsSection().most, grow=True)
+    alone = [as_json(hit, number, alone=True) for number, hit in enumerate(hits, 1)]
+    whole = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
+    small, large = ([opened.length(grounding.shown(one) + "\n\n") for one in some] for some in (alone, whole))
+    budget = min(DocumentsSection().tokens, tokenizer.CONTEXT // grounding.MOST_OF_THE_CONTEXT)
+    kept = grounding.fitting(alone, whole, small, large, budget)
     messages = grounding.with_passages([*cases.head(), {"role": "user", "content": text}], kept)
-    found = [hit.passage for hit in hits]
+    found = [
+        replace(hit.passage, title=str(one["title"]), text=str(one["text"]))
+        for one in kept
+        for hit in hits
+        if hit.passage.id == one["id"]
+    ]
     return Question(text, is_right, found, messages, has(found))
 
 

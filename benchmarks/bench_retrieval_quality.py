@@ -34,24 +34,30 @@ class Best:
 
 
 def legs(opened: shop.Shop, first: int = FIRST) -> dict[str, Leg]:
-    """The ways to search: each gives its first passages for a question."""
+    """The ways to search: each gives its first passages for a question, grown as the product grows them."""
 
     def found(ids: Sequence[str]) -> Sequence[Passage]:
         rows = opened.index.passages(ids)
         return [rows[key] for key in ids]
 
     def hybrid(question: str) -> Sequence[Passage]:
-        hits = opened.search.find(question, shop.AUDIENCES, most=first, floor=_NO_FLOOR)
-        return [hit.passage for hit in hits]
+        hits = opened.search.find(question, shop.AUDIENCES, most=first, floor=_NO_FLOOR, grow=True)
+        return [hit.whole for hit in hits]
 
     def dense(question: str) -> Sequence[Passage]:
         vector = opened.embedder.question(question)
-        return found([key for key, _ in opened.index.dense(vector, shop.AUDIENCES, DOCUMENTS, first)])
+        return found([key for key, _ in opened.index.dense(vector, shop.AUDIENCES, DOCUMENTS, 3 * first)])
 
     def words(question: str) -> Sequence[Passage]:
-        return found(opened.search.words.find(question, shop.AUDIENCES, DOCUMENTS, first))
+        return found(opened.search.words.find(question, shop.AUDIENCES, DOCUMENTS, 3 * first))
 
-    return {"hybrid": hybrid, "dense alone": dense, "BM25 alone": words}
+    def grown(leg: Leg) -> Leg:
+        def both(question: str) -> Sequence[Passage]:
+            return opened.search.grow(leg(question), first)
+
+        return both
+
+    return {"hybrid": hybrid, "dense alone": grown(dense), "BM25 alone": grown(words)}
 
 
 def is_found(one: Asked, passages: Sequence[Passage]) -> bool:

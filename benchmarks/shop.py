@@ -19,7 +19,7 @@ from retrieval.index import Index, open_index
 from retrieval.parsing import read
 from retrieval.records import EVERYBODY
 from retrieval.search import Search
-from retrieval.splitting import counter, passages, split
+from retrieval.splitting import Length, counter, passages, split
 from training import starter
 from training.starter import library
 
@@ -35,6 +35,8 @@ class Shop:
     index: Index
     search: Search
     embedder: Embedder
+    length: Length
+    """Counts tokens as the starter does."""
 
 
 @contextmanager
@@ -51,11 +53,11 @@ def opened(most: int | None = None) -> Iterator[Shop]:
         for path in sorted(library.folder().glob("*.md")):
             sections = split(read(path, path.name, largest=_LARGEST), length, most or defaults.passage_tokens)
             index.put(path.stem, passages(path.stem, EVERYBODY, sections))
-        search = Search(index, embedder, floor=defaults.floor)
+        search = Search(index, embedder, floor=defaults.floor, length=length, block=defaults.block_tokens)
         try:
             if not search.words.settled(_SETTLED):
                 raise TimeoutError("the words of the shop's passages are not indexed")
-            yield Shop(index, search, embedder)
+            yield Shop(index, search, embedder, length)
         finally:
             search.close()
             index.close()

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, update
 
 from feedback.database import Database
 from feedback.records import storable
-from retrieval import vectors
+from retrieval import lines, vectors
 from retrieval.embeddings import Embedder
 from retrieval.records import Kind, Passage, Unavailable
 from retrieval.schema import index_records, passages
@@ -54,6 +54,7 @@ class Index:
         """Whether other processes may change it too."""
         self._vectors = opened
         self._embedder = embedder
+        self.lines = lines.Lines(database, embedder)
         self._locks: dict[str, threading.Lock] = {}
         self._listeners: list[Callable[[], None]] = []
         self._stale = self._is_behind()
@@ -124,6 +125,29 @@ class Index:
                 found |= {one.id: one for one in map(_passage, rows)}
         return found
 
+    def around(self, members: Sequence[Passage], reach: int) -> dict[str, list[Passage]]:
+        """Up to `reach` passages before and after each, in their source and in order; by id, itself among
+        them."""
+        column = passages.c
+        spans = [
+            and_(column.source_id == one.source_id, func.abs(column.place - one.place) <= reach)
+            for one in members
+        ]
+        if not spans:
+            return {}
+        query = select(passages).where(or_(*spans))
+        with self.database.read() as connection:
+            rows = [_passage(row) for row in connection.execute(query).mappings()]
+        rows.sort(key=lambda one: one.place)
+        return {
+            one.id: [
+                other
+                for other in rows
+                if other.source_id == one.source_id and abs(other.place - one.place) <= reach
+            ]
+            for one in members
+        }
+
     def all(self, at_once: int = 1_000) -> Iterator[list[Passage]]:
         """Every passage, some at a time, by id."""
         return every(self.database, at_once)
@@ -182,8 +206,10 @@ class Index:
         def documents() -> Iterator[Document]:
             for number, one in enumerate(members):
                 # The next one is asked for when those before it are written
-                if number and number % BATCH == 0:
-                    tell(before + number)
+                if number % BATCH == 0:
+                    if number:
+                        tell(before + number)
+                    self.lines.write(members[number : number + BATCH])
                 yield Document(one.id, id=one.id, metadata={"source": one.source_id})
 
         with vectors.foreign_errors():
@@ -254,6 +280,10 @@ class Index:
         counted = {str(namespace): int(count) for namespace, count in rows}
         if not counted:
             return some
+        # Lines are written before the vectors of their passages: only what is older than they are has none.
+        documents = (n for name, n in counted.items() if name in names and names[name][0] == "document")
+        if self.lines.count() < sum(documents):
+            return True
         return any(name not in names or self._vectors.count(names[name]) < n for name, n in counted.items())
 
     def _lock(self, source_id: str) -> threading.Lock:
@@ -280,6 +310,7 @@ def _write_rows(
     gone = [key for key, one in old.items() if new.get(key) != one]
     for part in chunks({*gone, *(key for key in new if key not in old)}):
         connection.execute(delete(passages).where(passages.c.id.in_(part)))
+        lines.forget(connection, list(part))
     fresh = [_values(one) for key, one in new.items() if old.get(key) != one]
     if fresh:
         connection.execute(insert(passages), fresh)

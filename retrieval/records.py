@@ -109,14 +109,24 @@ class Hit:
 
     passage: Passage
     score: float
-    fused: float
-    """Sum of reciprocal ranks, by which hits are ordered."""
+    rank: float
+    """By which hits are ordered, the highest first; of no meaning beside another question's."""
+    block: Passage | None = None
+    """The passage with what stands around it, under the same id, where that was asked for."""
+
+    @property
+    def whole(self) -> Passage:
+        """The most of the text that there is to read."""
+        return self.block or self.passage
 
 
-def as_json(hit: Hit, number: int) -> dict[str, Any]:
-    """A hit as a turn keeps it: everything that showing it, and training with it, needs later."""
-    one = hit.passage
-    return {
+def as_json(hit: Hit, number: int, alone: bool = False) -> dict[str, Any]:
+    """A hit as a turn keeps it: everything that showing it, and training with it, needs later.
+
+    With what stands around the passage, unless it is taken `alone`.
+    """
+    one = hit.passage if alone else hit.whole
+    kept = {
         "number": number,
         "id": one.id,
         "source": one.source_id,
@@ -127,6 +137,8 @@ def as_json(hit: Hit, number: int) -> dict[str, Any]:
         "page": one.page,
         "score": round(hit.score, 4),
     }
+    # Where people are shown a little of it, they are shown what was found
+    return kept if one is hit.passage else kept | {"excerpt": hit.passage.text}
 
 
 def is_restricted(passage: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ stand with the application.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, String, Table
 
 from feedback.schema import Moment, Words, metadata
 
@@ -42,6 +42,16 @@ passages = Table(
     Column("text", Words, nullable=False),
     Column("page", Integer, nullable=True),
     Column("place", Integer, nullable=False),
+)
+
+# float16, one after the other: each line alone, then each behind its title. No reference to the passages:
+# both come and go in one transaction, and passages are replaced under the same id.
+line_vectors = Table(
+    "line_vectors",
+    metadata,
+    Column("passage_id", String(40), primary_key=True),
+    Column("model", String(120), nullable=False),
+    Column("vectors", LargeBinary, nullable=False),
 )
 
 # What langchain's indexing has written into the vector index, by namespace (one for each embedding model).

@@ -69,7 +69,7 @@ def _source(turn: Turn, passage: Mapping[str, Any], named: bool) -> str:
     return (
         f'<li id="{_place(turn, passage)}" value="{int(passage["number"])}" tabindex="-1">'
         f'<div class="source">{title}{drawn}</div>'
-        f"<blockquote>{_excerpt(str(passage['text']))}</blockquote></li>"
+        f"<blockquote>{_excerpt(str(passage.get('excerpt') or passage['text']))}</blockquote></li>"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -102,6 +102,18 @@ async def test_passages_keep_to_their_budget_and_to_a_third_of_the_context() -> 
     }
     # Each has 99 words with its head.
     assert kept == {(300, 2_000): 3, (1_000, 2_000): 4, (1_000, 600): 2}
+
+
+async def test_passages_grow_where_there_is_room_the_best_first() -> None:
+    hits = [hit(number, "word " * 47) for number in range(1, 4)]
+    around = [
+        replace(one, block=replace(one.passage, title="Shipping and more", text="word " * 147))
+        for one in hits
+    ]
+    found = await grounds(Shelf(around), 260, 2_000).ground(HOW, ANN, 50, fixed=False)
+    assert [len(one["text"].split()) for one in found.passages] == [147, 47, 47]
+    assert [one["id"] for one in found.passages] == ["psg-1", "psg-2", "psg-3"]
+    assert "[1] Shipping and more\n" in found.messages[-1]["content"]
 
 
 async def test_what_is_left_out_leaves_no_gap_in_the_numbers() -> None:

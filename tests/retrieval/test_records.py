@@ -9,6 +9,14 @@ from retrieval.records import EVERYBODY, Hit, Passage, as_json, is_restricted
 PASSAGE = Passage("psg-1", "doc-1", "document", EVERYBODY, "Returns › How long", "30 days.", None, 0)
 
 
+def test_a_block_is_kept_with_what_was_found_in_it() -> None:
+    block = replace(PASSAGE, text=f"before\n\n{PASSAGE.text}\n\nafter")
+    hit = Hit(PASSAGE, 0.6, 0.03, block)
+    assert as_json(hit, 1)["text"] == block.text
+    assert as_json(hit, 1)["excerpt"] == PASSAGE.text
+    assert as_json(hit, 1, alone=True) == as_json(Hit(PASSAGE, 0.6, 0.03), 1)
+
+
 def test_a_turn_keeps_what_showing_and_training_need() -> None:
     kept = as_json(Hit(PASSAGE, 0.61234, 0.03), 2)
     assert kept["number"] == 2
