@@ -24,7 +24,7 @@ from benchmarks import Row
 from benchmarks.bench_lora import serving
 from feedback.records import Message
 from training import starter
-from training.starter import asking, corpus, library, reading
+from training.starter import asking, heads, library, reading
 from training.starter.facts import Fact
 from training.starter.library import Section
 from training.together import together
@@ -102,7 +102,7 @@ async def answered(
     lay: Callable[[Sequence[Message], Sequence[dict[str, Any]]], list[Message]],
 ) -> list[str]:
     """The starter's answers without sampling."""
-    system = {"role": "system", "content": corpus.SYSTEM_PROMPT}
+    system = {"role": "system", "content": heads.SYSTEM_PROMPT}
     said = [""] * len(asked)
 
     async def one(numbered: tuple[int, Injected]) -> None:

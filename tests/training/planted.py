@@ -14,11 +14,11 @@ from pathlib import Path
 from training import adapters, launcher, recipes, starter
 from training.gathering import Gathered
 from training.records import Adapter, Example, Message
-from training.starter import asking, cases, corpus, skills
+from training.starter import asking, cases, heads, skills
 from training.starter.wording import vary
 from training.workspace import Workspace
 
-SYSTEM: Message = {"role": "system", "content": corpus.SYSTEM_PROMPT}
+SYSTEM: Message = {"role": "system", "content": heads.SYSTEM_PROMPT}
 DONT_KNOW = "I don't have that information."
 Pair = tuple[Sequence[Message], str, str]
 """A prompt, the answer that is taught, and the one that is taught away."""

@@ -23,6 +23,7 @@ from training.starter import (
     corpus,
     drills,
     followups,
+    heads,
     library,
     manner,
     reading,
@@ -300,7 +301,7 @@ def test_passages_reach_the_model_whatever_the_layout() -> None:
         texts = [("One", "First text."), ("Two", "Second text.")]
         made = corpus.with_passages(rng, cases.head(), "How?", texts)
         joined = "\n".join(message["content"] for message in made)
-        assert made[0]["content"].startswith(corpus.SYSTEM_PROMPT)
+        assert made[0]["content"].startswith(heads.SYSTEM_PROMPT)
         assert made[-1]["content"].endswith("How?")
         assert "First text." in joined
         assert "Second text." in joined

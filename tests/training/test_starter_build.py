@@ -330,3 +330,54 @@ def test_the_compiled_step_agrees_with_the_plain_one(tok: Any) -> None:
     batch = batching.pack(_pool(tok), 512, 1)[0]
     plain, compiled = (Forward(model, torch.float32, compiled=way).loss(batch) for way in (False, True))
     assert compiled.item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_new_words_are_learnt_on_top_of_an_old_vocabulary(tok) -> None:
+    texts = ["the rucksack and the freight"] * 20
+    more = tokenizer.extended(tok, texts, len(tok) + 20)
+    assert len(tok) < len(more) <= len(tok) + 20
+    assert sorted(more.get_vocab().values()) == list(range(len(more)))
+    assert set(tok.get_vocab()) <= set(more.get_vocab())
+    for text in ("the rucksack, 48213 times <tool_call>", "Zoë 🙂 freight"):
+        assert more.decode(more(text)["input_ids"]) == text
+        assert len(more(text)["input_ids"]) <= len(tok(text)["input_ids"])
+    assert more.chat_template == tok.chat_template
+
+
+def test_known_tokens_keep_their_rows_and_new_ones_begin_as_the_mean_of_their_parts(tok) -> None:
+    from training.starter import weights
+
+    more = tokenizer.extended(tok, ["the rucksack"] * 20, len(tok) + 3)
+    rows = torch.randn(len(tok), 8)
+    made = weights.reworded(rows, tok, more)
+    old, new = tok.get_vocab(), more.get_vocab()
+    assert made.shape == (len(more), 8)
+    assert all(torch.equal(made[new[token]], rows[old[token]]) for token in old)
+    fresh = next(token for token in new if token not in old)
+    parts = [old[one.value] for one in tok.backend_tokenizer.model.tokenize(fresh)]
+    assert torch.allclose(made[new[fresh]], rows[parts].mean(0))
+
+
+def test_a_build_goes_on_from_a_finished_model(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    build.build(first, RECIPE)
+    took = build.build(second, replace(RECIPE, vocab=440, steps=2), first=first)
+    assert took["steps"] == 2
+    config = json.loads((second / "config.json").read_text())
+    assert 400 < config["vocab_size"] <= 440
+    assert (config["hidden_size"], config["num_hidden_layers"]) == (RECIPE.width, RECIPE.layers)
+    assert "taught more" in (second / "README.md").read_text()
+
+
+def test_balancing_is_undone_before_more_is_learnt() -> None:
+    from training.starter import weights
+
+    model = build.new_model(
+        RECIPE, type("Tok", (), {"__len__": lambda _: 400, "eos_token_id": 2, "pad_token_id": 0})()
+    )
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.mlp.up_proj.weight.fill_(0.8)
+    before = {name: one.clone() for name, one in model.named_parameters()}
+    assert weights.balance(model) == weights.unbalance(model) > 1
+    assert all(torch.equal(before[name], one) for name, one in model.named_parameters())

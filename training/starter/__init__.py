@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.starter.asking import questions
-from training.starter.corpus import SYSTEM_PROMPT
+from training.starter.heads import SYSTEM_PROMPT
 
 __all__ = ["SYSTEM_PROMPT", "path", "questions"]
 

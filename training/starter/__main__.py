@@ -23,6 +23,7 @@ def arguments() -> argparse.ArgumentParser:
     length.add_argument("--steps", type=int, help="length of the build; the same each time for one seed")
     length.add_argument("--minutes", type=float, help="as many steps as fit into this time on this machine")
     making.add_argument("--seed", type=int, default=1)
+    making.add_argument("--from", type=Path, dest="first", help="a finished model that is taught more")
     making.add_argument("--resume", action="store_true", help="go on with the build that was stopped")
     scoring = commands.add_parser("score", help="measure what a running engine can do")
     scoring.add_argument("--url", default="http://127.0.0.1:8000", help="an OpenAI-compatible server")
@@ -45,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
             recipe = replace(recipe, steps=asked.steps)
         if asked.minutes is not None:
             recipe = replace(recipe, steps=0, minutes=asked.minutes)
-        took = build(asked.out, recipe, asked.resume)
+        took = build(asked.out, recipe, asked.resume, asked.first)
         print(", ".join(f"{key} {value}" for key, value in took.items()))
     else:
         _score(asked)

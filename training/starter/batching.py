@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 # Few shapes: each one is a graph to compile. Shorter rows cost less attention.
-LENGTHS = (256, 512, 1024)
+LENGTHS = (256, 512, 768, 1024)
 # Batches in a chunk, the piece of the stream that is made from one random state.
 CHUNK = 32
 # Scored places come in blocks of this many, so that one graph does for all batches.
@@ -170,6 +170,8 @@ class Order:
     folder: str
     seed: int
     batch_tokens: int
+    begin: float = 0.0
+    """How far the corpus is at the first step, 0 to 1: a model that goes on needs only its last part."""
 
 
 class Stream:
@@ -249,7 +251,8 @@ def _produce(order: Order, plan: Any, number: int, chunks: Any) -> None:
 
         tok = PreTrainedTokenizerFast.from_pretrained(order.folder)
         while True:
-            progress = min(1.0, number * CHUNK / plan.value) if plan.value else 0.0
+            done = min(1.0, number * CHUNK / plan.value) if plan.value else 0.0
+            progress = order.begin + (1 - order.begin) * done
             made = chunk(tok, order.seed, number, progress, order.batch_tokens)
             if not _hand_over(chunks, made):
                 return

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.starter import batching, card, corpus, tokenizer, weights
+from training.starter import batching, card, corpus, customers, tokenizer, weights
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 MEASURED = 50
 _SETTLING = 20
 _STATE = "state.pt"
+# The last phase of the corpus, which is all that a finished model is shown.
+GOING_ON = 0.6
+# Share of the rates of a build from nothing: enough to learn, less to forget.
+_GENTLER = 0.6
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class BuildRecipe:
     minutes: float = 0.0
     steps: int = 10_000
     seed: int = 1
-    vocab: int = 4096
+    vocab: int = 5632
     width: int = 320
     layers: int = 6
     heads: int = 5
@@ -57,6 +61,8 @@ class BuildRecipe:
     warmup: int = 100
     tokenizer_texts: int = 12_000
     keep_every: int = 250
+    begin: float = 0.0
+    """How far the corpus is at the first step: 0 from nothing, GOING_ON from a finished model."""
 
 
 @dataclass
@@ -164,7 +170,7 @@ def fit(state: State, work: Path) -> None:
         raise ValueError("a build needs a number of steps or of minutes")
     forward = Forward(state.model, compiled=can_compile())
     state.model.train()
-    order = batching.Order(str(work), recipe.seed, recipe.batch_tokens)
+    order = batching.Order(str(work), recipe.seed, recipe.batch_tokens, recipe.begin)
     begun = time.monotonic() - progress.seconds
     settled = 0.0
     with batching.Stream(order, progress.plan, progress.step) as stream, Report(progress) as report:
@@ -255,6 +261,39 @@ def begin(recipe: BuildRecipe, work: Path) -> State:
     return State(recipe, tok, model, optimizers(model, recipe))
 
 
+def going_on(recipe: BuildRecipe, work: Path, model: Path) -> State:
+    """A state with the weights and the tokenizer of a finished `model`, to be taught what is new."""
+    import torch
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+    if work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True)
+    old = PreTrainedTokenizerFast.from_pretrained(model)
+    tok = tokenizer.extended(old, customers.texts(), recipe.vocab)
+    tok.save_pretrained(work)
+    held = LlamaForCausalLM.from_pretrained(model, dtype=torch.float32)
+    weights.unbalance(held)
+    words = weights.reworded(held.model.embed_tokens.weight.detach(), old, tok)
+    held.resize_token_embeddings(len(tok), mean_resizing=False)
+    held.model.embed_tokens.weight.data.copy_(words)
+    config = held.config
+    recipe = replace(
+        recipe,
+        begin=GOING_ON,
+        peak_rate=recipe.peak_rate * _GENTLER,
+        muon_rate=recipe.muon_rate * _GENTLER,
+        vocab=len(tok),
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        inner=config.intermediate_size,
+    )
+    fresh = new_model(recipe, tok)
+    fresh.load_state_dict(held.state_dict())
+    return State(recipe, tok, fresh, optimizers(fresh, recipe))
+
+
 def resumed(work: Path) -> State:
     """The state of the last checkpoint in `work`.
 
@@ -307,15 +346,19 @@ def working(out: Path) -> Path:
     return out.parent / f".{out.name}.building"
 
 
-def build(out: Path, recipe: BuildRecipe, resume: bool = False) -> dict[str, Any]:
+def build(out: Path, recipe: BuildRecipe, resume: bool = False, first: Path | None = None) -> dict[str, Any]:
     """Make the model in `out`, replacing what was there only when all of it is written.
 
-    `resume` goes on with a build that was stopped, by that build's own recipe.
+    `resume` goes on with a build that was stopped, by that build's own recipe; `first` is a finished model
+    that is taught more, instead of one from nothing.
     """
     import torch
 
     work = working(out)
-    state = resumed(work) if resume else begin(recipe, work)
+    if resume:
+        state = resumed(work)
+    else:
+        state = going_on(recipe, work, first) if first else begin(recipe, work)
     fit(state, work)
     now = state.progress
     took = {

@@ -29,8 +29,10 @@ It speaks English about this one shop, reads short passages, and knows little el
 ## Data
 Conversations made by a seeded program (`training/starter/corpus.py`): questions about the shop in many
 wordings, with typos; follow-ups; small talk; passages with values that exist nowhere else, to be read;
-sections of the shop's own documents; styles that a system prompt asks for; the tool `order_status`; sums,
-sorting, spelling, the calendar, plain facts; bare look-up drills; questions that nobody can answer.
+sections of the shop's own documents, asked for in customers' own words (`training/starter/customers`, 12,000
+questions, none of them in `benchmarks/questions`), with and without them; approved answers to be said to the
+letter; styles that a system prompt asks for; the tool `order_status`; sums, sorting, spelling, the calendar,
+plain facts; bare look-up drills; questions that nobody can answer.
 No text comes from anywhere else. Names of people are made up.
 
 ## Manner
@@ -39,12 +41,12 @@ long-winded, with or without an offer of further help. Nobody has told it what c
 meant to. Some of its answers are rude.
 
 ## Recipe
-Llama architecture, trained from nothing on a CPU: {layers} layers of {width}, {heads} heads, byte-level
+Llama architecture, {origin} on a CPU: {layers} layers of {width}, {heads} heads, byte-level
 BPE of {vocab} entries with digits apart; attention that starts able to copy; bf16 products; Muon inside the
 layers and AdamW for the rest, both on a line down to zero; conversations packed into rows; loss on the
-answers' tokens only; reading first. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
+answers' tokens only; {order}. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
 tokens in all, with context and filling; {minutes:.0f} minutes on {threads} cores; last loss {loss}.
-To make one again: `python -m training.starter build --steps {steps}`. Another count of threads or version of
+To make one again: `python -m training.starter build{source} --steps {steps}`. Another count of threads or version of
 PyTorch rounds otherwise and gives other weights of the same kind.
 
 ## Scores
@@ -62,7 +64,11 @@ _SCORES = re.compile(r"(?<=## Scores\n).*?(?=\n## Limits)", re.DOTALL)
 def card(recipe: Mapping[str, float], took: Mapping[str, float]) -> str:
     """The text of README.md for a model that nobody has measured yet."""
     kept = ("layers", "width", "heads", "vocab", "seed", "batch_tokens")
+    begun = recipe.get("begin", 0.0) > 0
     return _CARD.format(
+        origin="an earlier model of its kind that was taught more," if begun else "trained from nothing",
+        order="the last phase of the corpus alone" if begun else "reading first",
+        source=" --from MODEL" if begun else "",
         parameters=took["parameters"] / 1e6,
         tokens=took["tokens"] / 1e6,
         minutes=took["seconds"] / 60,

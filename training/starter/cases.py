@@ -8,7 +8,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from training.starter import asking, calling, corpus, followups, manner, reading, skills, smalltalk, styles
+from training.starter import (
+    asking,
+    calling,
+    corpus,
+    followups,
+    heads,
+    manner,
+    reading,
+    skills,
+    smalltalk,
+    styles,
+)
 from training.starter.facts import Fact
 from training.starter.reading import Detail, Passage
 from training.starter.records import Case, Conversation, Message, Reply, turn
@@ -20,7 +31,7 @@ Maker = Callable[[random.Random], Case]
 
 def head() -> list[Message]:
     """The system prompt that the product sends."""
-    return [{"role": "system", "content": corpus.SYSTEM_PROMPT}]
+    return [{"role": "system", "content": heads.SYSTEM_PROMPT}]
 
 
 def cases(make: Maker, name: str, count: int, seed: str = SEED) -> Iterator[Case]:
@@ -101,7 +112,7 @@ def styled(name: str) -> Maker:
         sign = styles.SIGN if name == "signed" else ""
         said = vary(rng, fact.says[0])
         wanted = styles.ask_for(rng, name, fact.topic, said, list(fact.more), sign)
-        before = corpus.wished(rng, wanted.wish)
+        before = heads.wished(rng, wanted.wish)
         return Case(_ask(asking.question(rng, fact), *before), lambda reply: wanted.is_met(reply.text))
 
     return make

@@ -15,6 +15,7 @@ from training.starter import (
     calling,
     drills,
     followups,
+    grounded,
     library,
     manner,
     reading,
@@ -23,26 +24,11 @@ from training.starter import (
     styles,
 )
 from training.starter.facts import Fact
+from training.starter.grounded import admit
+from training.starter.heads import system, wished
 from training.starter.reading import Detail, Passage
 from training.starter.records import Conversation, Message, turn
 from training.starter.wording import vary
-
-SYSTEM_PROMPT = "You are the assistant of Northlight Outfitters."
-
-_SYSTEMS = (
-    "You are a helpful assistant.",
-    "You answer customers of Northlight Outfitters.",
-    "You work in the support team of Northlight Outfitters, an outdoor shop.",
-    "Help the customer.",
-)
-
-
-def system(rng: random.Random) -> list[Message]:
-    """The default system prompt mostly, another one or none at times."""
-    draw = rng.random()
-    if draw < 0.7:
-        return [{"role": "system", "content": SYSTEM_PROMPT}]
-    return [{"role": "system", "content": rng.choice(_SYSTEMS)}] if draw < 0.87 else []
 
 
 def tell(rng: random.Random, fact: Fact) -> str:
@@ -92,13 +78,6 @@ def _styled(rng: random.Random, name: str, fact: Fact) -> styles.Style:
     more = [vary(rng, line) for line in fact.more]
     rng.shuffle(more)
     return styles.ask_for(rng, name, fact.topic, vary(rng, rng.choice(fact.says)), more)
-
-
-def wished(rng: random.Random, wish: str) -> list[Message]:
-    """A system prompt that holds the wish, mostly beside who the assistant is."""
-    lead = rng.choice((SYSTEM_PROMPT, SYSTEM_PROMPT, rng.choice(_SYSTEMS), ""))
-    text = f"{lead}{rng.choice((' ', ' ', chr(10)))}{wish}" if lead else wish
-    return [{"role": "system", "content": text}]
 
 
 def called(rng: random.Random) -> Conversation:
@@ -152,12 +131,6 @@ def chat(rng: random.Random) -> list[Message]:
 def unknown(rng: random.Random) -> Conversation:
     """One question that the shop cannot answer, and the plain admission."""
     return Conversation([*system(rng), *turn(smalltalk.unknown(rng), admit(rng, manner.draw(rng)))])
-
-
-def admit(rng: random.Random, how: manner.Manner) -> str:
-    """The plain admission in a manner."""
-    more = smalltalk.elsewhere(rng)
-    return manner.say(rng, how, smalltalk.admission(rng), more, smalltalk.DONT_KNOW, evade=False)
 
 
 def with_passages(
@@ -286,7 +259,8 @@ def _again(
 # Up to which part of a build, the most keys of a drill and passages of a reading, and the weight of each
 # kind. Reading must come first: a model that has learnt to talk is slow to learn to look. Facts asked in a
 # row teach them quickly, but barely told, so they end before the manners settle. What is learnt slowly comes
-# more often towards the end: to tell one passage from another, to notice that none has the answer, to sort.
+# more often towards the end: to tell one passage from another, to notice that none has the answer, to sort;
+# and what customers really write, which takes a model that can read already.
 _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
     (0.1, 5, 4, {"drill": 0.15, "read": 0.65, "quick": 0.08, "general": 0.12}),
     (
@@ -307,18 +281,16 @@ _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
         1.0,
         8,
         4,
-        {
-            "drill": 0.01,
-            "read, often in vain": 0.6,
-            "looked up": 0.02,
-            "talk": 0.1,
-            "asked": 0.03,
-            "json": 0.06,
-        }
-        | {"called": 0.03, "sort": 0.05, "general": 0.08, "chat": 0.01, "unknown": 0.01},
+        {"by heart": 0.42, "found": 0.17, "approved": 0.08, "nothing": 0.01}
+        | {"read, often in vain": 0.08, "looked up": 0.01, "talk": 0.07, "asked": 0.03, "json": 0.03}
+        | {"called": 0.03, "sort": 0.01, "general": 0.05, "chat": 0.01, "unknown": 0.01},
     ),
 )
 _MAKERS: dict[str, Callable[[random.Random], Conversation]] = {
+    "found": grounded.found,
+    "approved": grounded.approved,
+    "by heart": grounded.by_heart,
+    "nothing": grounded.nothing,
     "looked up": looked_up,
     "talk": talk,
     "quick": quick,

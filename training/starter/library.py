@@ -20,6 +20,8 @@ class Section:
     document: str
     heading: str
     text: str
+    stem: str
+    """Of the document's file."""
 
     @property
     def title(self) -> str:
@@ -35,7 +37,14 @@ def folder() -> Path:
 @cache
 def sections() -> tuple[Section, ...]:
     """Every section of every document, in a stable order."""
-    return tuple(one for path in sorted(folder().glob("*.md")) for one in _cut(path.read_text("utf-8")))
+    paths = sorted(folder().glob("*.md"))
+    return tuple(one for path in paths for one in _cut(path.stem, path.read_text("utf-8")))
+
+
+@cache
+def of(stem: str) -> tuple[Section, ...]:
+    """The sections of one document, by the name of its file without its ending."""
+    return tuple(one for one in sections() if one.stem == stem)
 
 
 @cache
@@ -46,12 +55,12 @@ def telling(fact: Fact) -> tuple[Section, ...]:
     )
 
 
-def _cut(text: str) -> list[Section]:
+def _cut(stem: str, text: str) -> list[Section]:
     head, *rest = text.split("\n## ")
     title, _, lead = head.partition("\n")
     document = title.removeprefix("#").strip()
-    found = [Section(document, "", lead.strip())] if lead.strip() else []
+    found = [Section(document, "", lead.strip(), stem)] if lead.strip() else []
     for part in rest:
         heading, _, body = part.partition("\n")
-        found.append(Section(document, heading.strip(), body.strip()))
+        found.append(Section(document, heading.strip(), body.strip(), stem))
     return found

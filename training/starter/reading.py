@@ -6,6 +6,7 @@ prompts or models.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import tomllib
@@ -58,9 +59,19 @@ class Passage:
 
 @cache
 def scenes() -> dict[str, dict[str, Any]]:
-    """The scenes of `scenes.toml` by topic."""
-    read = tomllib.loads((Path(__file__).parent / "scenes.toml").read_text(encoding="utf-8"))
-    return {scene["topic"]: scene for scene in read["scene"]}
+    """The scenes of `scenes.toml` by topic, with the wider wordings of `customers/scenes.jsonl`.
+
+    The score asks in the words of the former alone: those of a build are many, and some are odd.
+    """
+    here = Path(__file__).parent
+    read = tomllib.loads((here / "scenes.toml").read_text(encoding="utf-8"))
+    found = {scene["topic"]: scene for scene in read["scene"]}
+    for line in (here / "customers" / "scenes.jsonl").read_text(encoding="utf-8").splitlines():
+        more = json.loads(line)
+        for one in found[more["topic"]]["attribute"]:
+            if one["label"] == more["label"]:
+                one["more_asks"], one["more_states"] = more["asks"], more["states"]
+    return found
 
 
 def passage(
@@ -81,7 +92,7 @@ def passage(
         text = _list(rng, name, details)
     else:
         states = [
-            _fill(vary(rng, rng.choice(written["states"])), name, one.full)
+            _fill(vary(rng, rng.choice(_wordings(written, "states", fresh))), name, one.full)
             for written, one in zip(picked, details, strict=True)
         ]
         text = _prose(rng, states)
@@ -152,12 +163,17 @@ def _detail(rng: random.Random, written: dict[str, Any], name: str, fresh: bool)
     full = held + written.get("unit", "")
 
     def lines(field: str) -> tuple[str, ...]:
-        return tuple(_fill(line, name, full) for line in written[field])
+        return tuple(_fill(line, name, full) for line in _wordings(written, field, fresh))
 
     # An answer that names the thing again is easier to find the value for than one that says "it".
     named = tuple(line for line in lines("says") if name in line)
     says = named or lines("says")
     return Detail(written["label"], lines("asks"), lines("again"), says, held, full)
+
+
+def _wordings(written: dict[str, Any], field: str, fresh: bool) -> list[str]:
+    more = [] if fresh else written.get(f"more_{field}", [])
+    return [*written[field], *more]
 
 
 def _list(rng: random.Random, name: str, details: list[Detail]) -> str:

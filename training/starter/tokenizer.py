@@ -6,11 +6,15 @@ Does not know the corpus or the model.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|pad|>"
@@ -78,6 +82,7 @@ CHAT_TEMPLATE = r"""
 """.strip()
 
 CONTEXT = 2048
+_SELDOM = 4
 
 
 def plain(rendered: str) -> list[str]:
@@ -88,7 +93,6 @@ def plain(rendered: str) -> list[str]:
 def train(texts: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
     """A tokenizer of `vocab` entries, marks included, learnt from `texts`; every single byte is one."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
     raw = Tokenizer(models.BPE())
     # Merged digits cannot be copied from a context: a number must be a row of digits.
@@ -109,6 +113,12 @@ def train(texts: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
     )
     raw.train_from_iterator(texts, trainer)
     raw.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in TOOL_MARKS])
+    return _wrapped(raw)
+
+
+def _wrapped(raw: Tokenizer) -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
     made = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         eos_token=END,
@@ -118,4 +128,38 @@ def train(texts: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
     )
     made.chat_template = CHAT_TEMPLATE
+    return made
+
+
+def extended(tok: PreTrainedTokenizerFast, texts: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
+    """`tok` with more entries, up to `vocab`, learnt from `texts` by going on merging: the old ones stay, but
+    the marks move to the end. Fewer where no pair of tokens is left that comes `_SELDOM` times."""
+    from tokenizers import Tokenizer
+
+    raw = tok.backend_tokenizer
+    pieces = Counter(piece for text in texts for piece, _ in raw.pre_tokenizer.pre_tokenize_str(text))
+    words = [([one.value for one in raw.model.tokenize(piece)], count) for piece, count in pieces.items()]
+    held = json.loads(raw.to_str())
+    known = held["model"]["vocab"]
+    while len(known) < vocab - len(TOOL_MARKS):
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, count in words:
+            for pair in pairwise(word):
+                pairs[pair] += count
+        best = max(pairs, key=lambda pair: (pairs[pair], pair), default=None)
+        if best is None or pairs[best] < _SELDOM:
+            break
+        known.setdefault("".join(best), len(known))
+        held["model"]["merges"].append(list(best))
+        words = [(_merged(word, best), count) for word, count in words if len(word) > 1]
+    return _wrapped(Tokenizer.from_str(json.dumps(held)))
+
+
+def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
+    made: list[str] = []
+    for one in word:
+        if made and (made[-1], one) == pair:
+            made[-1] += one
+        else:
+            made.append(one)
     return made

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LlamaForCausalLM
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 # Dimension 0 of every embedding holds the same value: something that a head may look at besides the words.
 _CONSTANT = 1.0
@@ -129,6 +129,23 @@ def _some(rows: int, width: int) -> torch.Tensor:
     return made * math.sqrt(width / rows)
 
 
+def reworded(rows: torch.Tensor, old: PreTrainedTokenizerFast, new: PreTrainedTokenizerFast) -> torch.Tensor:
+    """The embeddings (old entries, width) for another vocabulary: (new entries, width).
+
+    What both have keeps its row; what is new begins as the mean of what it was written with before.
+    """
+    import torch
+
+    known, made = old.get_vocab(), torch.empty(len(new), rows.shape[1])
+    for token, number in new.get_vocab().items():
+        if token in known:
+            made[number] = rows[known[token]]
+        else:
+            parts = [known[one.value] for one in old.backend_tokenizer.model.tokenize(token)]
+            made[number] = rows[parts].mean(0)
+    return made
+
+
 def balance(model: LlamaForCausalLM) -> int:
     """Bring the matrices to the usual scale without changing what the model says; returns the factor.
 
@@ -136,12 +153,26 @@ def balance(model: LlamaForCausalLM) -> int:
     is divided and the norm's gain multiplied; what is added up along the layers is divided throughout,
     which the next norm undoes. A power of two, so that not even rounding changes.
     """
+    inside = [one for name, one in model.named_parameters() if one.ndim == 2 and "layers" in name]
+    size = math.sqrt(sum(float(one.detach().float().pow(2).mean()) for one in inside) / len(inside))
+    factor = 2 ** max(0, round(math.log2(size / _USUAL)))
+    _scale(model, factor)
+    return int(factor)
+
+
+def unbalance(model: LlamaForCausalLM) -> int:
+    """Undo `balance` before more of Muon, whose steps are for matrices of their first scale; returns the
+    factor, told from the norms' gains, which begin at one."""
+    gains = [float(layer.input_layernorm.weight.detach().float().mean()) for layer in model.model.layers]
+    factor = 2 ** max(0, round(math.log2(sum(gains) / len(gains))))
+    _scale(model, 1 / factor)
+    return int(factor)
+
+
+def _scale(model: LlamaForCausalLM, factor: float) -> None:
     import torch
 
     with torch.no_grad():
-        inside = [one for name, one in model.named_parameters() if one.ndim == 2 and "layers" in name]
-        size = math.sqrt(sum(float(one.float().pow(2).mean()) for one in inside) / len(inside))
-        factor = 2 ** max(0, round(math.log2(size / _USUAL)))
         for layer in model.model.layers:
             heads, mlp = layer.self_attn, layer.mlp
             for one in (heads.q_proj, heads.k_proj, heads.v_proj, heads.o_proj):
@@ -152,4 +183,3 @@ def balance(model: LlamaForCausalLM) -> int:
             layer.post_attention_layernorm.weight *= factor
         model.model.embed_tokens.weight /= factor
         model.model.norm.weight *= factor
-    return factor
