@@ -369,7 +369,7 @@ def test_a_build_goes_on_from_a_finished_model(tmp_path: Path) -> None:
     assert "taught more" in (second / "README.md").read_text()
 
 
-def test_balancing_is_undone_before_more_is_learnt() -> None:
+def test_balancing_is_undone_before_more_is_learnt(tok) -> None:
     from training.starter import weights
 
     model = build.new_model(

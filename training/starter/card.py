@@ -46,8 +46,8 @@ BPE of {vocab} entries with digits apart; attention that starts able to copy; bf
 layers and AdamW for the rest, both on a line down to zero; conversations packed into rows; loss on the
 answers' tokens only; {order}. Seed {seed}; {steps} steps of {batch_tokens} tokens; {tokens:.1f} million
 tokens in all, with context and filling; {minutes:.0f} minutes on {threads} cores; last loss {loss}.
-To make one again: `python -m training.starter build{source} --steps {steps}`. Another count of threads or version of
-PyTorch rounds otherwise and gives other weights of the same kind.
+To make one again: `python -m training.starter build{source} --steps {steps}`. Another count of threads or
+version of PyTorch rounds otherwise and gives other weights of the same kind.
 
 ## Scores
 {scores}
