@@ -24,7 +24,7 @@ MOST_OF_THE_CONTEXT = 3
 SMALL_CONTEXT = 4096
 """Tokens below which a model is given single lines: it can hold little, and what it reads it reads badly."""
 LINES = 6
-"""The first six hold the answer to 83 % of the development half of benchmarks/questions, the first to 48 %."""
+"""The first six hold the answer to 83 % of the development half of benchmarks/questions, the first to 48."""
 
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
