@@ -177,8 +177,9 @@ def test_the_nearest_lines_can_be_had_in_the_place_of_passages(index: Index, sea
     index.put("doc-1", [long, other, *many(5)])
     assert search.words.settled(120)
     hits = search.find("the shop opens at nine", [EVERYBODY], floor=-1, lines=2)
-    assert [hit.whole.text for hit in hits] == ["The shop opens at nine.", "The shop is old."]
-    assert [hit.passage for hit in hits] == [long, other]
+    assert hits[0].whole.text.startswith("The shop opens at nine.")
+    assert hits[0].passage == long
+    assert sum(len(hit.whole.text.splitlines()) for hit in hits) == 2
     both = condensed([long], {long.id: 0.5}, {long.id: [0.2, 0.9, 0.4]}, 2)
     assert [hit.whole.text for hit in both] == ["The shop opens at nine.\nTents are dry."]
     assert [hit.whole.text for hit in condensed([long], {long.id: 0.5}, {}, 2)] == [long.text]
