@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from assistant import api, approvals_api, documents_api, migrations
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
+from assistant.audit import Audit
 from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
@@ -67,6 +68,7 @@ class House:
     registry: Registry
     canaries: Canaries
     monitor: Monitor
+    audit: Audit
 
     def close(self) -> None:
         """Give the database back."""
@@ -81,7 +83,9 @@ def open_house(settings: Settings) -> House:
         raise DatabaseUnavailable(f"the home {settings.home} can't be made: {error.strerror}") from error
     database = connect(settings.database)
     migrations.upgrade(database)
-    store, runs, registry = Store(database), Runs(database), Registry(database, settings.home / "adapters")
+    audit, store = Audit(database), Store(database)
+    runs = Runs(database, witness=audit.within)
+    registry = Registry(database, settings.home / "adapters", audit.within)
     return House(
         settings=settings,
         database=database,
@@ -89,8 +93,9 @@ def open_house(settings: Settings) -> House:
         accounts=Accounts(database),
         runs=runs,
         registry=registry,
-        canaries=Canaries(database, registry, settings.promotion.plan),
+        canaries=Canaries(database, registry, settings.promotion.plan, audit.within),
         monitor=Monitor(Days(database), Alerts(database), runs, store),
+        audit=audit,
     )
 
 
@@ -127,7 +132,8 @@ def triage_of(house: House, library: Library, engines: Engines) -> Triage:
 
 def approvals_of(house: House, library: Library) -> Approvals:
     """The approved answers of this home, found by this library."""
-    return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
+    live = partial(live_name, house.registry)
+    return Approvals(Approved(house.database), house.store, library, live, house.audit.note)
 
 
 def live_name(registry: Registry) -> str | None:

@@ -20,6 +20,7 @@ from training import adapters as files
 from training.canary import Canary, running
 from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
 from training.schema import adapters, canaries, evaluations, promotions
+from training.witness import Witness, unseen
 
 Fence = Callable[[Connection], None]
 BASE = "base"
@@ -29,9 +30,10 @@ BASE = "base"
 class Registry:
     """The adapters of one home. Safe to share between threads and processes."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, witness: Witness = unseen) -> None:
         self._database = database
         self.folder = folder
+        self._witness = witness
 
     def add(self, adapter: Adapter, fence: Fence | None = None) -> Adapter:
         """Enter a published adapter as a candidate; entering the same one again changes nothing.
@@ -112,18 +114,37 @@ class Registry:
             why = f"{failed[0].name}: {failed[0].detail}" if failed else evaluation.outcome
             raise Refused(f"{name} did not pass the gate ({why})")
 
-    def rollback(self, *, actor: str, reason: str) -> Promotion:
-        """Go back to what was live before what is live now. Raises `Refused` at the very beginning."""
+    def rollback(self, *, actor: str, reason: str, fence: Fence | None = None) -> Promotion:
+        """Go back to what was live before what is live now. Raises `Refused` at the very beginning.
+
+        `fence` as in `add`.
+        """
         require(reason)
+        adapter = self.earlier()
+        if adapter is not None:
+            self._check_servable(adapter)
+        return self._write(adapter.name if adapter else None, "rollback", actor, reason, fence)
+
+    def earlier(self) -> Adapter | None:
+        """What a rollback goes to; None is the bare base model. Raises `Refused` if that is live."""
         _now, *before = reversed(lineage(self.history(limit=10_000)))
-        for earlier in before:
-            if earlier is None:
-                return self._write(None, "rollback", actor, reason)
-            adapter = self.get(earlier)
+        for name in before:
+            if name is None:
+                return None
+            adapter = self.get(name)
             if not adapter.retired:
-                self._check_servable(adapter)
-                return self._write(earlier, "rollback", actor, reason)
+                return adapter
         raise Refused("the bare base model is live; there is nothing to go back to")
+
+    def still_live(self, name: str | None) -> Fence:
+        """A fence for whoever decided while `name` was live (None: the base): raises `Refused` if no more."""
+
+        def fence(connection: Connection) -> None:
+            one_writer(connection)
+            if (now := _live_name(connection)) != name:
+                raise Refused(f"meanwhile {now or BASE} was made live; look again before you decide")
+
+        return fence
 
     def _check_servable(self, adapter: Adapter) -> None:
         if adapter.retired:
@@ -153,22 +174,31 @@ class Registry:
             one_writer(connection)
             if name is not None and connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
+            before = _live_name(connection)
             # A canary is tried against what is live: with that it ends.
             if (canary := running_canary(connection)) is not None:
                 connection.execute(insert(canaries).values(_ended(canary, values)))
             key = connection.execute(insert(promotions).values(values)).inserted_primary_key
+            done = "promoted" if action == "promote" else "rolled back to"
+            self._witness(
+                connection, actor, f"adapter {done}", name or BASE, _live(before), _live(name), reason
+            )
         return Promotion(id=int(key[0]) if key else 0, **values)  # type: ignore[arg-type]
 
-    def retire(self, name: str) -> Adapter:
+    def retire(self, name: str, *, actor: str = "", reason: str = "") -> Adapter:
         """Take an adapter out of what may be promoted. Raises `NotFound`, `Refused` while it answers."""
-        newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
+        here = adapters.c.name == name
         with self._database.write() as connection:
             one_writer(connection)
-            connection.execute(update(adapters).where(adapters.c.name == name).values(retired=True))
-            if connection.execute(newest).scalar() == name:
+            done = connection.execute(
+                update(adapters).where(here, adapters.c.retired.is_(False)).values(retired=True)
+            )
+            if _live_name(connection) == name:
                 raise Refused(f"{name} is live; promote another one or roll back first")
             if (canary := running_canary(connection)) is not None and canary.adapter == name:
                 raise Refused(f"{name} is the canary; stop it first")
+            if done.rowcount:
+                self._witness(connection, actor, "adapter retired", name, "may be promoted", "retired", reason)
         return self.get(name)
 
     def record(self, evaluation: Evaluation) -> Evaluation:
@@ -220,6 +250,15 @@ def lineage(history: Sequence[Promotion]) -> list[str | None]:
         elif stood[-1] != row.adapter:
             stood.append(row.adapter)
     return stood
+
+
+def _live_name(connection: Connection) -> str | None:
+    newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
+    return connection.execute(newest).scalar()
+
+
+def _live(name: str | None) -> str:
+    return f"{name or BASE} is live"
 
 
 def running_canary(connection: Connection) -> Canary | None:
