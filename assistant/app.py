@@ -19,7 +19,7 @@ from functools import partial
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, approvals_api, documents_api, migrations
+from assistant import api, approvals_api, documents_api, migrations, notices
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.audit import Audit
@@ -184,7 +184,8 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         watching = asyncio.create_task(watch(house.monitor, beat=False))
         sorting = asyncio.create_task(triage.run())
         mending = asyncio.create_task(_mend(approvals))
-        tasks = (janitor, watching, sorting, mending)
+        engine = asyncio.create_task(notices.watch(engines, house.monitor.alerts))
+        tasks = (janitor, watching, sorting, mending, engine)
         try:
             yield
         finally:
