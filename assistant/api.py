@@ -249,9 +249,7 @@ def _training(routes: APIRouter, runs: Runs, registry: Registry, admin: Any) -> 
     async def queue_run(asked: RunRequest, account: Account = admin) -> dict[str, Any]:
         method = "dpo" if asked.method == "auto" else asked.method
         by = account.name
-        return run_as_json(
-            await run_in_threadpool(lambda: runs.queue(method, f"by hand: {by}", actor=by))
-        )
+        return run_as_json(await run_in_threadpool(lambda: runs.queue(method, f"by hand: {by}", actor=by)))
 
     @routes.get("/v1/adapters")
     async def list_adapters(account: Account = admin) -> dict[str, Any]:

@@ -138,7 +138,9 @@ class Audit:
         log.info("audit %d: %s: %s %s: %s", entry.id, entry.who, entry.what, entry.subject, entry.hash)
         return entry
 
-    def page(self, *, what: str = "", text: str = "", below: int | None = None, most: int = 50) -> list[Entry]:
+    def page(
+        self, *, what: str = "", text: str = "", below: int | None = None, most: int = 50
+    ) -> list[Entry]:
         """Rows, the newest first: of one kind, with `text` in who, subject or reason, below a number."""
         query = select(entries).order_by(entries.c.id.desc()).limit(most)
         if what:
@@ -186,7 +188,9 @@ class Audit:
 def _fault(entry: Entry, number: int, previous: str) -> str:
     """What is wrong with the row that should be `number` and follow `previous`; empty if nothing is."""
     if entry.id != number:
-        return f"it is missing, and row {entry.id} comes next" if entry.id > number else "there is one too many"
+        return (
+            f"it is missing, and row {entry.id} comes next" if entry.id > number else "there is one too many"
+        )
     if entry.previous != previous:
         return "it does not follow the row before it"
     if entry.hash != entry.digest():

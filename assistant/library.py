@@ -189,7 +189,9 @@ class Library:
                 self._files.move(key, document)
         if change != "unchanged":
             done = "document added" if change == "new" else "document replaced"
-            self._audit.note(by, done, f"{document.id}: {document.name}", "", f"for {audience or 'everybody'}")
+            self._audit.note(
+                by, done, f"{document.id}: {document.name}", "", f"for {audience or 'everybody'}"
+            )
             log.info("%s added %s (%s, %d bytes)", by, document.name, document.id, document.size)
             self._librarian.wake()
         return document, change

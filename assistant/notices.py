@@ -75,7 +75,9 @@ class Notices:
     def unseen(self, person_id: str) -> int:
         """How many this person has not seen, at most `_MOST_COUNTED`."""
         told = _told().subquery()
-        mark = func.coalesce(_mark(person_id).scalar_subquery(), literal(datetime(1970, 1, 1, tzinfo=UTC), Moment))
+        mark = func.coalesce(
+            _mark(person_id).scalar_subquery(), literal(datetime(1970, 1, 1, tzinfo=UTC), Moment)
+        )
         some = select(told.c.at).where(told.c.at > mark).limit(_MOST_COUNTED).subquery()
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
@@ -100,7 +102,9 @@ async def watch(engines: Answering, kept: Alerts) -> None:
             known = now
             continue
         known = now
-        said = Alarm("engine_came_back", "questions that were being answered broke off; adapters are loaded anew")
+        said = Alarm(
+            "engine_came_back", "questions that were being answered broke off; adapters are loaded anew"
+        )
         try:
             await asyncio.to_thread(kept.happened, said, datetime.now(UTC), _QUIET)
         except DatabaseUnavailable as error:
@@ -114,7 +118,9 @@ def _mark(person_id: str) -> Select[Any]:
 def _told() -> Any:
     """Everything that is worth a notice, as rows of the same columns."""
     parts: Sequence[Select[Any]] = (
-        _part(runs.c.ended_at, "run", runs.c.state, runs.c.id, runs.c.reason).where(runs.c.ended_at.is_not(None)),
+        _part(runs.c.ended_at, "run", runs.c.state, runs.c.id, runs.c.reason).where(
+            runs.c.ended_at.is_not(None)
+        ),
         _part(
             evaluations.c.created_at, "gate", evaluations.c.outcome, evaluations.c.adapter, literal("")
         ).where(evaluations.c.outcome != "passed"),

@@ -198,7 +198,9 @@ class Registry:
             if (canary := running_canary(connection)) is not None and canary.adapter == name:
                 raise Refused(f"{name} is the canary; stop it first")
             if done.rowcount:
-                self._witness(connection, actor, "adapter retired", name, "may be promoted", "retired", reason)
+                self._witness(
+                    connection, actor, "adapter retired", name, "may be promoted", "retired", reason
+                )
         return self.get(name)
 
     def record(self, evaluation: Evaluation) -> Evaluation:

@@ -38,7 +38,9 @@ def list_(
 
 
 def verify(
-    anchor: Annotated[str, typer.Option("--anchor", help="A hash noted earlier, which must still be there.")] = "",
+    anchor: Annotated[
+        str, typer.Option("--anchor", help="A hash noted earlier, which must still be there.")
+    ] = "",
     home: Home = None,
     as_json: Json = False,
 ) -> None:

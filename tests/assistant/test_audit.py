@@ -15,7 +15,9 @@ from feedback.database import Database, connect
 def written(database: Database, count: int = 5) -> Audit:
     audit = Audit(database)
     for number in range(1, count + 1):
-        audit.note("ana", "adapter promoted", f"lora-{number}", "base is live", f"lora-{number} is live", "why")
+        audit.note(
+            "ana", "adapter promoted", f"lora-{number}", "base is live", f"lora-{number} is live", "why"
+        )
     return audit
 
 
@@ -25,7 +27,13 @@ def test_a_row_says_who_what_when_before_after_and_why(database: Database) -> No
     DOOR.reset(token)
     (found,) = Audit(database).page()
     assert found == entry
-    assert (found.id, found.who, found.door, found.what, found.subject) == (1, "ana", "page", "role changed", "uwe")
+    assert (found.id, found.who, found.door, found.what, found.subject) == (
+        1,
+        "ana",
+        "page",
+        "role changed",
+        "uwe",
+    )
     assert (found.before, found.after, found.previous) == ("user", "staff", "")
     assert found.reason == "he  answers mails\ufffd"
     assert found.hash == found.digest()
