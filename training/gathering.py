@@ -16,6 +16,7 @@ from feedback.reading import Reader
 from feedback.records import Choice, Judged, Message
 from training import anchors, pairs, screening, vote_model
 from training.records import Adapter, Engine, Example, Refused, TrainingSettings
+from training.registry import BASE
 from training.together import together
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ async def gather(
         drawn = await _draw(engine, live.name if live else None, lonely, settings.draws, progress)
     built = await asyncio.to_thread(_build, store, judged, choices, drawn, ranker)
     found = _sorted(built, dropped, ranker, len(judged))
+    if drawn:
+        found = replace(found, counts={**found.counts, "drawn_from": live.name if live else BASE})
     return with_anchors(
         found, await anchors.rehearsed(engine, round(settings.anchors * len(found.training)), system)
     )

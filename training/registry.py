@@ -6,7 +6,7 @@ whoever answers asks `live()` and has that adapter loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +63,13 @@ class Registry:
     def all(self) -> list[Adapter]:
         """Every adapter, the newest first."""
         query = select(adapters).order_by(adapters.c.created_at.desc(), adapters.c.name)
+        with self._database.read() as connection:
+            return [_adapter(row) for row in connection.execute(query)]
+
+    def newest(self, limit: int) -> list[Adapter]:
+        """The newest adapters without their manifests, which hold every example by name."""
+        columns = [column for column in adapters.columns if column.name != "manifest"]
+        query = select(*columns).order_by(adapters.c.created_at.desc(), adapters.c.name).limit(limit)
         with self._database.read() as connection:
             return [_adapter(row) for row in connection.execute(query)]
 
@@ -232,10 +239,15 @@ class Registry:
         query = select(evaluations).where(evaluations.c.adapter == name).order_by(evaluations.c.id.desc())
         with self._database.read() as connection:
             row = connection.execute(query.limit(1)).first()
-        if row is None:
-            return None
-        checks = tuple(Check(**check) for check in row.checks)
-        return Evaluation(row.adapter, row.against, row.outcome, checks, row.figures, row.created_at)
+        return None if row is None else _evaluation(row, row.figures)
+
+    def judged(self, names: Collection[str]) -> dict[str, Evaluation]:
+        """The newest evaluation of each of these adapters, without its figures."""
+        newest = select(func.max(evaluations.c.id)).where(evaluations.c.adapter.in_(names))
+        columns = [column for column in evaluations.columns if column.name != "figures"]
+        query = select(*columns).where(evaluations.c.id.in_(newest.group_by(evaluations.c.adapter)))
+        with self._database.read() as connection:
+            return {row.adapter: _evaluation(row, {}) for row in connection.execute(query)}
 
 
 def lineage(history: Sequence[Promotion]) -> list[str | None]:
@@ -301,7 +313,12 @@ def _ended(canary: Canary, promotion: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _evaluation(row: Row[Any], figures: Mapping[str, Any]) -> Evaluation:
+    checks = tuple(Check(**check) for check in row.checks)
+    return Evaluation(row.adapter, row.against, row.outcome, checks, figures, row.created_at)
+
+
 def _adapter(row: Row[Any]) -> Adapter:
     found = row._mapping
-    values = {field.name: found[field.name] for field in fields(Adapter)}
+    values = {field.name: found[field.name] for field in fields(Adapter) if field.name in found}
     return Adapter(**values | {"path": Path(values["path"])})
