@@ -10,16 +10,17 @@ import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, approvals_api, documents_api, migrations, notices
+from assistant import api, approvals_api, documents_api, migrations, notices, origins
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.audit import Audit
@@ -47,11 +48,16 @@ from feedback.store import Store
 from retrieval.records import RetrievalError
 from training import learned
 from training.canaries import Canaries
+from training.due import Outlook
 from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
+from training.preview import Previews
 from training.registry import Registry
 from training.runs import Runs
 from training.worker import Worker
+
+if TYPE_CHECKING:
+    from assistant.ui.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -223,18 +229,34 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         app,
         chat=chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=ready,
-        comparison=lambda: newest(settings.home),
-        monitor=house.monitor,
-        cost_per_hour=settings.monitoring.cost_per_hour,
+        desk=_desk(house, ready),
         library=library,
         triage=triage,
         approvals=approvals,
     )
     return app
+
+
+def _desk(house: House, ready: Callable[[], str | None]) -> Desk:
+    """What the admin page works with."""
+    from assistant.ui.desk import Desk
+
+    settings = house.settings
+    return Desk(
+        runs=house.runs,
+        registry=house.registry,
+        canaries=house.canaries,
+        monitor=house.monitor,
+        outlook=Outlook(house.store, house.runs, settings.training),
+        previews=Previews(house.store, settings.training, settings.model_location),
+        notices=notices.Notices(house.database),
+        audit=house.audit,
+        settings=origins.of(settings),
+        home=settings.home,
+        ready=ready,
+        comparison=lambda: newest(settings.home),
+        cost_per_hour=settings.monitoring.cost_per_hour,
+    )
 
 
 async def _mend(approvals: Approvals) -> None:

@@ -6,6 +6,7 @@ The worker acts by the same rule. Knows no page.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from feedback.reading import Reader
 from training import gathering
 from training.records import TrainingSettings
 from training.runs import Runs
+
+_RESTS = 20.0
+"""How many times as long as a count took is rested before the next one."""
 
 
 def reason(votes: int, settings: TrainingSettings, ticked: bool) -> str | None:
@@ -52,6 +56,7 @@ class Outlook:
         self._runs = runs
         self._settings = settings
         self._counted: tuple[Mapping[str, int], Mapping[str, int], int] | None = None
+        self._again = 0.0
         self._lock = threading.Lock()
 
     def look(self) -> Due:
@@ -64,8 +69,13 @@ class Outlook:
         # Of several who look at once one counts, and the others have its answer.
         with self._lock:
             mark, newest = self._runs.mark(), self._reader.newest()
-            if self._counted is None or self._counted[:2] != (mark, newest):
+            if self._counted is not None and self._counted[:2] == (mark, newest):
+                return self._counted[2]
+            begun = time.monotonic()
+            if self._counted is None or self._counted[0] != mark or begun >= self._again:
                 self._counted = (mark, newest, gathering.new_votes(self._reader, mark))
+                ended = time.monotonic()
+                self._again = ended + _RESTS * (ended - begun)
             return self._counted[2]
 
 

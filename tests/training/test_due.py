@@ -38,6 +38,7 @@ def test_the_outlook_counts_once_until_something_is_new(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, runs, counted = Store(sqlite), Runs(sqlite), []
+    monkeypatch.setattr(module, "_RESTS", 0.0)
     real = gathering.new_votes
     monkeypatch.setattr(gathering, "new_votes", lambda *given: counted.append(1) or real(*given))
     outlook = Outlook(store, runs, SETTINGS)

@@ -43,11 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Fas
         app,
         chat=house.chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=house.engines.ready,
-        monitor=house.monitor,
+        desk=house.desk,
         library=Library(database, read(home=folder, model="org/model"), Books(database)),
     )
     yield house, app
