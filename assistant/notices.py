@@ -70,7 +70,10 @@ class Notices:
             told = _told().subquery()
             query = select(told).order_by(told.c.at.desc(), told.c.subject).limit(most)
             rows = connection.execute(query).all()
-        return [Notice(*row, new=mark is None or row.at > mark) for row in rows]
+        return [
+            Notice(row.at, row.kind, row.name, row.subject, row.text, mark is None or row.at > mark)
+            for row in rows
+        ]
 
     def unseen(self, person_id: str) -> int:
         """How many this person has not seen, at most `_MOST_COUNTED`."""

@@ -136,8 +136,9 @@ class Canaries:
         return decision
 
     def _tell(self, connection: Connection, row: CanaryStep, before: float) -> None:
-        shares = (f"{share:.0%} of conversations" for share in (before, row.share))
-        self._witness(connection, row.actor, f"canary {_DONE[row.action]}", row.adapter, *shares, row.reason)
+        was, now = (f"{share:.0%} of conversations" for share in (before, row.share))
+        what = f"canary {_DONE[row.action]}"
+        self._witness(connection, row.actor, what, row.adapter, was, now, row.reason)
 
     def _promote(self, canary: Canary, decision: Decision) -> Decision:
         try:

@@ -53,7 +53,7 @@ class Shown:
     run: str = ""
     adapter: str = ""
     drawn: dict[str, int] = field(default_factory=dict)
-    """Hashes of what was drawn last: what has not changed is not sent, and keeps its place under the reader."""
+    """Hashes of what was drawn last: what has not changed is not sent, and keeps its place for the reader."""
 
     def changed(self, parts: Mapping[str, Any]) -> Parts:
         """Those of the parts that look otherwise than before."""

@@ -110,8 +110,8 @@ def verified(found: Verified) -> str:
     if not found.rows:
         return '<p class="text">There is no row yet.</p>'
     return (
-        f'<p class="text">{number(found.rows, "row")}, and the chain is whole. Its head, to be noted elsewhere: '
-        f'<span class="mono">{found.head}</span></p>'
+        f'<p class="text">{number(found.rows, "row")}, and the chain is whole. Its head, to be noted '
+        f'elsewhere: <span class="mono">{found.head}</span></p>'
     )
 
 

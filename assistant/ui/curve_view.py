@@ -49,7 +49,7 @@ def log(text: str) -> str:
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
-    """An exponential mean without the pull of its beginning (Kingma and Ba 2015, arXiv 1412.6980, section 3)."""
+    """An exponential mean without the pull of its beginning (Kingma and Ba 2015, arXiv 1412.6980, 3)."""
     found, mean = [], 0.0
     for at, value in enumerate(values, 1):
         mean = _SMOOTH * mean + (1 - _SMOOTH) * value

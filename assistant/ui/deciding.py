@@ -114,7 +114,8 @@ class DecidingEvents:
     def _promoting(self, decision: Decision, name: str) -> Parts:
         adapter, live = self._desk.registry.get(name), self._live()
         canary = self._desk.canaries.now()
-        text = f"It answers all conversations from the next question on, in place of {live or 'the base model'}. "
+        text = "It answers all conversations from the next question on, in place of "
+        text += f"{live or 'the base model'}. "
         if canary is not None:
             text += f"The canary of {canary.adapter} ends with that. "
         text += "Answers that are being written end as they began."

@@ -1,4 +1,4 @@
-"""What an admin works with, as one value: the composition root fills it, the parts of the admin page share it.
+"""What an admin works with, as one value: the composition root fills it, the admin page's parts share it.
 
 Holds services and decides nothing.
 """

@@ -1,4 +1,4 @@
-"""Draws one adapter: what it was made of, what the evaluation found beside the live one, answers side by side.
+"""Draws one adapter: what it was made of, how it did beside the live one, some answers of both.
 
 Pure: takes records, gives HTML with every text escaped. Knows no gradio and no database.
 """

@@ -52,9 +52,10 @@ def _notice(one: Notice) -> str:
     mark = '<span class="badge live">new</span>' if one.new else ""
     subject = f'<span class="mono">{escape(_short(one.subject))}</span>' if one.subject else ""
     text = f'<p class="text">{escape(sentence(one.text))}</p>' if one.text else ""
+    drawing = icon("alert" if tone in ("bad", "warn") else "chat")
     return (
-        f'<li><div class="head"><span class="mark {tone}">{icon("alert" if tone in ("bad", "warn") else "chat")}'
-        f"</span><b>{escape(title)}</b>{subject}{mark}<span class='facts'>{when(one.at)}</span></div>{text}</li>"
+        f'<li><div class="head"><span class="mark {tone}">{drawing}</span><b>{escape(title)}</b>'
+        f'{subject}{mark}<span class="facts">{when(one.at)}</span></div>{text}</li>'
     )
 
 

@@ -68,7 +68,7 @@ def due(found: Due) -> str:
 def preview(found: Preview) -> str:
     """What a run queued now would learn from, some examples to read, and what the run will add."""
     told = f"{number(found.training, 'example')} from {number(found.judged, 'judged answer')}"
-    told += f", and {number(found.held_out, 'more')} held out for the gate" if found.held_out else ""
+    told += f", and {found.held_out:,} more held out for the gate" if found.held_out else ""
     rows = [(SOURCES.get(name, name), count) for name, count in found.sources.items()]
     lost = [(DROPPED.get(name, name.replace("_", " ")), count) for name, count in found.dropped.items()]
     return (
