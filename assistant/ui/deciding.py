@@ -46,7 +46,7 @@ class DecidingEvents:
         return await to_thread.run_sync(self._promoting, decision, said(event, "name"))
 
     async def ask_rollback(self, decision: Decision, request: gr.Request) -> Parts:
-        """Open the question for the reason of a rollback."""
+        """Open the question for the reason of a rollback. Raises `Refused` if there is nothing to go to."""
         await self._door.admit(request)
         return await to_thread.run_sync(self._rolling, decision)
 
@@ -122,11 +122,8 @@ class DecidingEvents:
         return self._opened(decision, "promote", adapter.name, live, f"Promote {adapter.name}", text)
 
     def _rolling(self, decision: Decision) -> Parts:
-        try:
-            earlier = self._desk.registry.earlier()
-        except TrainingError as problem:
-            return self._opened(decision, "rollback", "", self._live(), "Roll back", sentence(problem))
-        goal, live = earlier.name if earlier else "the base model", self._live()
+        earlier, live = self._desk.registry.earlier(), self._live()
+        goal = earlier.name if earlier else "the base model"
         text = f"{sentence(goal)[:-1]} answers all conversations again from the next question on"
         text += f", in place of {live}." if live else "."
         return self._opened(decision, "rollback", "", live, f"Roll back to {goal}", text)

@@ -13,7 +13,7 @@ from assistant.ui.deciding import DecidingEvents, Decision
 from assistant.ui.page import Doorman
 from tests.assistant.ui.scripted import House, event, request
 from tests.assistant.ui.test_admin_page import ONE, TWO, adapters, ana
-from training.records import NotFound
+from training.records import NotFound, Refused
 
 __all__ = ["adapters"]
 
@@ -166,10 +166,13 @@ async def test_what_is_refused_says_why_and_the_question_stays(
     house: House, deciding: DecidingEvents
 ) -> None:
     decision = Decision()
-    assert "nothing to go back to" in (await deciding.ask_rollback(decision, ana()))["question"]
-    parts = await deciding.decide(decision, "why not", ana())
-    assert "nothing to go back to" in parts["refusal"]["value"]
-    assert decision.act == "rollback"
+    with pytest.raises(Refused, match="nothing to go back to"):
+        await deciding.ask_rollback(decision, ana())
+    assert decision == Decision()
+    await deciding.ask_base(decision, ana())
+    parts = await deciding.decide(decision, " ", ana())
+    assert "needs a reason" in parts["refusal"]["value"]
+    assert decision.act == "promote"
     parts = await deciding.dismiss(decision, ana())
     assert parts["decision"]["visible"] is False
     assert decision == Decision()
