@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from assistant import routing
 from assistant.accounts import Account, Accounts
 from assistant.approvals import Approvals, NotApproved
+from assistant.audit import DOOR
 from assistant.chat import Ask, Begun, Chat
 from assistant.errors import AssistantError, EngineRefused, EngineUnavailable
 from assistant.metrics import Metrics
@@ -79,6 +80,7 @@ def bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Acco
             raise HTTPException(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
         if not found.may(role):
             raise HTTPException(403, f"this needs the role {role}; {found.name} has {found.role}")
+        DOOR.set("api")
         return found
 
     return account
@@ -246,7 +248,8 @@ def _training(routes: APIRouter, runs: Runs, registry: Registry, admin: Any) -> 
     @routes.post("/v1/runs", status_code=201)
     async def queue_run(asked: RunRequest, account: Account = admin) -> dict[str, Any]:
         method = "dpo" if asked.method == "auto" else asked.method
-        return run_as_json(await run_in_threadpool(runs.queue, method, f"by hand: {account.name}"))
+        by = account.name
+        return run_as_json(await run_in_threadpool(lambda: runs.queue(method, f"by hand: {by}", actor=by)))
 
     @routes.get("/v1/adapters")
     async def list_adapters(account: Account = admin) -> dict[str, Any]:

@@ -10,18 +10,20 @@ import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, approvals_api, documents_api, migrations
+from assistant import api, approvals_api, documents_api, migrations, notices, origins
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
+from assistant.audit import Audit
 from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
@@ -46,11 +48,16 @@ from feedback.store import Store
 from retrieval.records import RetrievalError
 from training import learned
 from training.canaries import Canaries
+from training.due import Outlook
 from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
+from training.preview import Previews
 from training.registry import Registry
 from training.runs import Runs
 from training.worker import Worker
+
+if TYPE_CHECKING:
+    from assistant.ui.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +74,7 @@ class House:
     registry: Registry
     canaries: Canaries
     monitor: Monitor
+    audit: Audit
 
     def close(self) -> None:
         """Give the database back."""
@@ -81,7 +89,9 @@ def open_house(settings: Settings) -> House:
         raise DatabaseUnavailable(f"the home {settings.home} can't be made: {error.strerror}") from error
     database = connect(settings.database)
     migrations.upgrade(database)
-    store, runs, registry = Store(database), Runs(database), Registry(database, settings.home / "adapters")
+    audit, store = Audit(database), Store(database)
+    runs = Runs(database, witness=audit.within)
+    registry = Registry(database, settings.home / "adapters", audit.within)
     return House(
         settings=settings,
         database=database,
@@ -89,8 +99,9 @@ def open_house(settings: Settings) -> House:
         accounts=Accounts(database),
         runs=runs,
         registry=registry,
-        canaries=Canaries(database, registry, settings.promotion.plan),
+        canaries=Canaries(database, registry, settings.promotion.plan, audit.within),
         monitor=Monitor(Days(database), Alerts(database), runs, store),
+        audit=audit,
     )
 
 
@@ -127,7 +138,8 @@ def triage_of(house: House, library: Library, engines: Engines) -> Triage:
 
 def approvals_of(house: House, library: Library) -> Approvals:
     """The approved answers of this home, found by this library."""
-    return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
+    live = partial(live_name, house.registry)
+    return Approvals(Approved(house.database), house.store, library, live, house.audit.note)
 
 
 def live_name(registry: Registry) -> str | None:
@@ -178,7 +190,8 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         watching = asyncio.create_task(watch(house.monitor, beat=False))
         sorting = asyncio.create_task(triage.run())
         mending = asyncio.create_task(_mend(approvals))
-        tasks = (janitor, watching, sorting, mending)
+        engine = asyncio.create_task(notices.watch(engines, house.monitor.alerts))
+        tasks = (janitor, watching, sorting, mending, engine)
         try:
             yield
         finally:
@@ -216,18 +229,34 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         app,
         chat=chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=ready,
-        comparison=lambda: newest(settings.home),
-        monitor=house.monitor,
-        cost_per_hour=settings.monitoring.cost_per_hour,
+        desk=_desk(house, ready),
         library=library,
         triage=triage,
         approvals=approvals,
     )
     return app
+
+
+def _desk(house: House, ready: Callable[[], str | None]) -> Desk:
+    """What the admin page works with."""
+    from assistant.ui.desk import Desk
+
+    settings = house.settings
+    return Desk(
+        runs=house.runs,
+        registry=house.registry,
+        canaries=house.canaries,
+        monitor=house.monitor,
+        outlook=Outlook(house.store, house.runs, settings.training),
+        previews=Previews(house.store, settings.training, settings.model_location),
+        notices=notices.Notices(house.database),
+        audit=house.audit,
+        settings=origins.of(settings),
+        home=settings.home,
+        ready=ready,
+        comparison=lambda: newest(settings.home),
+        cost_per_hour=settings.monitoring.cost_per_hour,
+    )
 
 
 async def _mend(approvals: Approvals) -> None:

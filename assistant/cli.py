@@ -13,6 +13,7 @@ import typer
 
 from assistant.commands import (
     adapters,
+    audit,
     compare,
     documents,
     feedback,
@@ -37,6 +38,7 @@ status.register(app)
 monitor.register(app)
 runs.register(app)
 adapters.register(app)
+audit.register(app)
 documents.register(app)
 feedback.register(app)
 people.register(app)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -58,10 +58,24 @@ class Reader:
         )
         return [item for item in found if turn_ids is not None or item.ratings or item.corrections]
 
-    def choices(self) -> list[Choice]:
-        """Every person's newest choice between each two turns, whichever of them stood first."""
+    def touched(self, since: Mapping[str, int], most: int) -> list[str]:
+        """Turns with a rating or correction above those ids (by table name), in order, at most so many."""
+        newer = [
+            select(table.c.turn_id).where(table.c.id > since.get(table.name, 0))
+            for table in (ratings, corrections)
+        ]
+        query = newer[0].union(newer[1]).order_by("turn_id").limit(most)
         with self._database.read() as connection:
-            rows = connection.execute(select(choices).order_by(choices.c.id)).all()
+            return list(connection.execute(query).scalars())
+
+    def choices(self, after: int = 0) -> list[Choice]:
+        """Every person's newest choice between each two turns, whichever of them stood first.
+
+        Those with an id above `after` alone, if it is given.
+        """
+        query = select(choices).where(choices.c.id > after).order_by(choices.c.id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
         newest = {(row.person_id, frozenset((row.first_turn_id, row.second_turn_id))): row for row in rows}
         return sorted((record(Choice, row) for row in newest.values()), key=lambda choice: choice.id)
 

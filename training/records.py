@@ -162,6 +162,8 @@ class Run:
     """Examples by source, rows dropped and why, votes read."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+    """What whoever queued it wants otherwise in its recipe, by the recipe's names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ runs = Table(
     Column("seconds", JSON, nullable=False, default=dict),
     # How far the run has read the opinions; what came later makes the next run due.
     Column("mark", JSON, nullable=False, default=dict),
+    # What whoever queued it wants otherwise in its recipe
+    Column("wishes", JSON, nullable=False, default=dict, server_default="{}"),
 )
 
 adapters = Table(

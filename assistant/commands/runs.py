@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assistant.commands.common import Home, Json, house_of, show, show_one
+from assistant.commands.common import Home, Json, house_of, show, show_one, who
 
 if TYPE_CHECKING:
     from training.records import Run
@@ -45,7 +45,7 @@ def train(
     """Queue a run over the votes so far; a worker takes it."""
     chosen = Method.dpo if method is Method.auto else method
     with house_of(home) as house:
-        run = house.runs.queue(chosen.value, "by hand: command line")
+        run = house.runs.queue(chosen.value, "by hand: command line", actor=who())
         typer.echo(run.id)
         if wait:
             run = _wait(house.runs, run)
@@ -87,7 +87,7 @@ def show_run(run_id: RunId, home: Home = None, as_json: Json = False) -> None:
 def cancel(run_id: RunId, home: Home = None) -> None:
     """End a run: at once if it waits, within seconds if it runs."""
     with house_of(home) as house:
-        run = house.runs.cancel(_find(house.runs, run_id).id)
+        run = house.runs.cancel(_find(house.runs, run_id).id, actor=who())
     typer.echo("cancelled" if run.state == "cancelled" else "it ends within seconds")
 
 

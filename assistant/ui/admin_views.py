@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from assistant.accounts import Account
 from assistant.ui.buttons import button, icon, sign_out
+from assistant.ui.run_view import DROPPED, SOURCES
 from assistant.ui.words import number, seconds, sentence, when
 from feedback.figures import Figures
 from feedback.records import Role
@@ -26,13 +27,6 @@ _TONES = {
     "passed": "good",
     "rejected": "bad",
     "not_enough_evidence": "warn",
-}
-_SOURCES = {
-    "correction": "from corrections",
-    "choice": "from choices",
-    "siblings": "from siblings",
-    "same_question": "from the same question asked twice",
-    "ranked": "ranked",
 }
 _STAGES = {
     "gather": "gathering examples",
@@ -128,14 +122,15 @@ def badge(word: str, label: str = "") -> str:
 def _run(run: Run) -> str:
     state = badge(run.state, "cancelling" if run.cancel_requested and run.state == "running" else "")
     may_cancel = run.state in _OPEN and not run.cancel_requested
-    cancel = button("Cancel", "run_cancel", run=run.id) if may_cancel else ""
+    levers = [button("Cancel…", "run_cancel", run=run.id)] if may_cancel else []
+    levers.append(button("Look", "run_watch", run=run.id))
     spent = sum(run.seconds.values()) if run.seconds else 0.0
     facts = [f"{escape(run.method.upper())}, {escape(run.due_by)}", when(run.created_at)]
     facts += [seconds(spent)] if spent else []
     facts += [f'made <span class="mono">{escape(run.adapter)}</span>'] if run.adapter else []
     return (
         f'<li><div class="head">{state}<b class="mono">{escape(_short(run.id))}</b>'
-        f'<span class="facts">{" · ".join(facts)}</span>{cancel}</div>'
+        f'<span class="facts">{" · ".join(facts)}</span>{_levers(levers)}</div>'
         f"{_progress(run)}{_examples(run.counts)}{_reason(run)}</li>"
     )
 
@@ -160,12 +155,15 @@ def _examples(counts: Mapping[str, Any]) -> str:
     if isinstance(sources, Mapping):
         known = [(str(name), count) for name, count in sources.items() if name != "held_out"]
         total = sum(int(count) for _, count in known)
-        told = ", ".join(f"{count} {_SOURCES.get(name, escape(name))}" for name, count in known)
+        told = ", ".join(f"{count} {SOURCES.get(name, escape(name))}" for name, count in known)
         parts.append(number(total, "example") + (f": {told}" if told else ""))
         if sources.get("held_out"):
             parts.append(f"{sources['held_out']} held out")
     if isinstance(dropped, Mapping) and dropped:
-        told = ", ".join(f"{count} {escape(str(name).replace('_', ' '))}" for name, count in dropped.items())
+        told = ", ".join(
+            f"{count} {DROPPED.get(str(name), escape(str(name).replace('_', ' ')))}"
+            for name, count in dropped.items()
+        )
         parts.append(f"dropped: {told}")
     return f'<p class="text">{" · ".join(parts)}</p>' if parts else ""
 
@@ -185,7 +183,11 @@ def _adapter(item: Adapter, live: bool, evaluation: Evaluation | None, canary: C
     badges.append(badge(evaluation.outcome) if evaluation else badge("not evaluated"))
     passed = evaluation is not None and evaluation.outcome == "passed"
     may_promote = passed and not live and not item.retired
-    levers = [button("Canary…", "canary_start", name=item.name)] if may_promote and not canary else []
+    tried = canary is not None and canary.adapter == item.name
+    levers = [button("Look", "adapter_show", name=item.name)]
+    if not live and not tried and not item.retired:
+        levers.append(button("Retire…", "adapter_retire", name=item.name))
+    levers += [button("Canary…", "canary_start", name=item.name)] if may_promote and not canary else []
     levers += [button("Promote…", "adapter_promote", name=item.name)] if may_promote else []
     facts = [when(item.created_at), f"rank {item.rank}"]
     facts += [escape(_short(item.run_id))] if item.run_id else []

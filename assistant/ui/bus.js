@@ -2,7 +2,9 @@
 // go along. Every page has one such component. Names that Python listens for:
 // 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more' 'approve_answer'
 // 'switch_documents' 'approval_end' 'approval_make'
-// 'run_train' 'run_cancel' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'canary_start' 'canary_stop'
+// 'run_train' 'run_prepare' 'run_watch' 'run_leave' 'run_cancel' 'notices_show' 'notices_see'
+// 'adapter_show' 'adapter_leave' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'adapter_retire'
+// 'canary_start' 'canary_stop' 'audit_older' 'audit_newer' 'audit_verify'
 // 'show_days' 'document_remove' 'documents_more' 'gap_close' 'gap_reopen' 'cause_set'
 const bus = new AbortController();
 const listen = (target, name, handler, options = {}) =>

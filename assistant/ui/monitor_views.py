@@ -32,6 +32,7 @@ TITLES = {
     "answers_fail": "Answers fail",
     "run_parked": "A run is parked",
     "worker_silent": "No worker is there",
+    "engine_came_back": "The engine was away and is back",
 }
 Drift = Mapping[tuple[str, str], Change]
 """By adapter and figure."""

@@ -6,8 +6,6 @@ never show one role what is meant for another.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -18,13 +16,9 @@ from assistant.chat import Chat
 from assistant.library import Library
 from assistant.triage import Triage
 from assistant.ui import admin_page, chat_page, document_file, documents_page, entrance, report_page, theme
+from assistant.ui.desk import Desk
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
-from training.canaries import Canaries
-from training.comparison import Comparison
-from training.monitor import Monitor
-from training.registry import Registry
-from training.runs import Runs
 
 
 def mount(
@@ -32,25 +26,15 @@ def mount(
     *,
     chat: Chat,
     accounts: Accounts,
-    runs: Runs,
-    registry: Registry,
-    canaries: Canaries,
-    ready: Callable[[], str | None],
-    monitor: Monitor,
-    comparison: Callable[[], Comparison | None] = lambda: None,
-    cost_per_hour: float = 0.0,
+    desk: Desk,
     library: Library | None = None,
     triage: Triage | None = None,
     approvals: Approvals | None = None,
 ) -> None:
-    """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
-
-    `ready` says what keeps the engine from answering, or None; `comparison` gives the newest one, or None.
-    """
+    """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left."""
     app.include_router(entrance.router(accounts))
-    app.include_router(report_page.router(accounts, registry))
-    admin = admin_page.build(runs, registry, canaries, monitor, accounts, ready, comparison, cost_per_hour)
-    _mount(app, admin, "/admin", accounts, "admin", admin_page.STYLES)
+    app.include_router(report_page.router(accounts, desk.registry))
+    _mount(app, admin_page.build(desk, accounts), "/admin", accounts, "admin", admin_page.STYLES)
     if library is not None:
         app.include_router(document_file.router(accounts, library))
         documents = documents_page.build(library, accounts, triage, approvals)

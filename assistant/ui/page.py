@@ -22,6 +22,7 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account, AccountError, Accounts
+from assistant.audit import DOOR
 from assistant.errors import AssistantError
 from assistant.ui.words import sentence
 from feedback.records import FeedbackError, Role
@@ -138,6 +139,7 @@ class Doorman:
             raise AccountError("you are signed out; reload the page to sign in") from None
         if not account.may(self._role):
             raise AccountError(f"this needs the role {self._role}")
+        DOOR.set("page")
         return account
 
 

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database = connect(f"sqlite:///{folder / 'all.db'}")
     with database.write() as connection:
         metadata.create_all(connection)
-    house = scripted.house(database, folder, people=False)
+    house = scripted.house(database, folder / "adapters", people=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -98,12 +99,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         app,
         chat=house.chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=house.engines.ready,
-        comparison=lambda: site.comparison,
-        monitor=house.monitor,
+        desk=replace(house.desk, comparison=lambda: site.comparison),
         library=library,
     )
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))

@@ -43,11 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Fas
         app,
         chat=house.chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=house.engines.ready,
-        monitor=house.monitor,
+        desk=house.desk,
         library=Library(database, read(home=folder, model="org/model"), Books(database)),
     )
     yield house, app
@@ -179,15 +175,20 @@ def test_documents_can_be_sent_up_to_their_size(pages: tuple[House, FastAPI]) ->
 @pytest.mark.browser
 def test_the_admin_page_by_hand(site: Site, open_page: Callable[..., Any]) -> None:
     page = open_page("/admin/")
+    page.get_by_role("tab", name="Runs").click()
     page.get_by_role("button", name="Train now").click()
     page.get_by_text("by hand: root").wait_for()
-    page.get_by_role("button", name="Cancel").click()
-    page.locator(".badge", has_text="cancelled").wait_for()
-    page.get_by_role("button", name="Roll back…").click()
+    page.get_by_role("button", name="Cancel…").click()
     page.get_by_role("dialog").wait_for()
-    page.get_by_label("Why?").fill("just trying")
     page.get_by_role("button", name="Confirm").click()
+    page.locator(".badge", has_text="cancelled").wait_for()
+    page.get_by_role("tab", name="Adapters").click()
+    page.get_by_role("button", name="Roll back…").click()
     page.get_by_text("there is nothing to go back to").wait_for()
+    page.get_by_role("button", name="Back to base…").click()
+    page.get_by_role("dialog").wait_for()
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_text("needs a reason in words").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
 
@@ -199,6 +200,7 @@ def test_a_canary_by_hand(site: Site, open_page: Callable[..., Any], monkeypatch
     site.house.registry.add(Adapter(name, Path("/none"), "starter", "hash", None, 16, now))
     site.house.registry.record(Evaluation(name, None, "passed", (Check("loads", True, "yes"),), {}, now))
     page = open_page("/admin/")
+    page.get_by_role("tab", name="Adapters").click()
     for label, reason, seen in (
         ("Canary…", "try it", "5% of conversations"),
         ("Stop…", "it flatters", "No canary is running."),
