@@ -16,7 +16,7 @@ from uuid_utils import uuid7
 from feedback.database import Database
 from feedback.reading import record
 from feedback.records import Invalid, NotFound, normalise
-from feedback.schema import approvals, choices, corrections, ratings, turns
+from feedback.schema import approvals, choices, corrections, ratings, reviews, turns
 
 LONGEST_QUESTION = 2_000
 LONGEST_ANSWER = 20_000
@@ -151,6 +151,7 @@ class Approved:
         tables = {
             "rating": (ratings, ratings.c.turn_id == turn_id),
             "correction": (corrections, corrections.c.turn_id == turn_id),
+            "review": (reviews, reviews.c.turn_id == turn_id),
             "choice": (choices, (choices.c.first_turn_id == turn_id) | (choices.c.second_turn_id == turn_id)),
         }
         with self._database.read() as connection:

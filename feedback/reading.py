@@ -32,8 +32,8 @@ class Reader:
     def judged(self, turn_ids: Collection[str] | None = None) -> list[Judged]:
         """Turns with all the opinions that are live on them, in turn order.
 
-        Without `turn_ids` those that have a live rating, correction or review; with them those turns, opinions
-        or not (the turns that choices name); ids of no turn are passed over.
+        Without `turn_ids` those that have a live rating, correction or review; with them those turns,
+        opinions or not (the turns that choices name); ids of no turn are passed over.
         """
         query = (
             select(turns, conversations.c.opening, causes.c.cause)
