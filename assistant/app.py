@@ -34,6 +34,7 @@ from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.prompt import with_system
 from assistant.requests import LARGEST_BODY
+from assistant.reviewing import Desk
 from assistant.settings import Settings
 from assistant.tools import open_toolbox
 from assistant.triage import Asking, Triage, audiences_of
@@ -130,6 +131,19 @@ def approvals_of(house: House, library: Library) -> Approvals:
     return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
 
 
+def desk_of(house: House, library: Library, triage: Triage, approvals: Approvals) -> Desk:
+    """The reviews of this home."""
+    return Desk(
+        house.database,
+        house.accounts,
+        house.settings.review,
+        home=house.settings.home,
+        triage=triage,
+        approvals=approvals,
+        embed=library.embed if library.enabled else None,
+    )
+
+
 def live_name(registry: Registry) -> str | None:
     """The name of the adapter that is live."""
     live = registry.live()
@@ -167,6 +181,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = chat_of(house, library, engines, grounds if library.enabled else None)
+    desk = desk_of(house, library, triage, approvals)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -178,7 +193,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         watching = asyncio.create_task(watch(house.monitor, beat=False))
         sorting = asyncio.create_task(triage.run())
         mending = asyncio.create_task(_mend(approvals))
-        tasks = (janitor, watching, sorting, mending)
+        tasks = (janitor, watching, sorting, mending, asyncio.create_task(desk.run()))
         try:
             yield
         finally:
@@ -226,6 +241,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library=library,
         triage=triage,
         approvals=approvals,
+        desk=desk,
     )
     return app
 

@@ -31,12 +31,17 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("review_tasks", schema=None) as batch_op:
-        names = (["turn_id", "seat"], True), (["turn_id", "person_id"], True)
-        names += (["state", "place"], False), (["person_id", "state", "updated_at"], False)
-        names += (["updated_at"], False), (["settled"], False)
-        for columns, unique in names:
+        for columns in (["turn_id", "seat"], ["turn_id", "person_id"]):
             name = batch_op.f("ix_review_tasks_" + "_".join(columns))
-            batch_op.create_index(name, columns, unique=unique)
+            batch_op.create_index(name, columns, unique=True)
+        for columns in (
+            ["state", "place"],
+            ["person_id", "state", "updated_at"],
+            ["updated_at"],
+            ["settled"],
+        ):
+            name = batch_op.f("ix_review_tasks_" + "_".join(columns))
+            batch_op.create_index(name, columns, unique=False)
 
     op.create_table(
         "review_drafts",
@@ -68,4 +73,5 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("reviews", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reviews_task_id"), ["task_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_reviews_turn_id_person_id"), ["turn_id", "person_id"], unique=False)
+        name = batch_op.f("ix_reviews_turn_id_person_id")
+        batch_op.create_index(name, ["turn_id", "person_id"], unique=False)
