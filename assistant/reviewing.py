@@ -71,7 +71,7 @@ class Case:
 
 
 class Desk:
-    """Reviews of one home. Without `triage` no knowledge is asked for, without `approvals` nothing approved."""
+    """Reviews of one home. Without `triage` no gap is opened, without `approvals` nothing is approved."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Desk:
     def next(self, account: Account) -> Task | None:
         """The next task of this person, or None. Blocks; quick also with very many conversations."""
         task = self.reviews.claim(account.id)
-        if task is None and self.fill(hashed):
+        if task is None and self.fill(quick=True):
             task = self.reviews.claim(account.id)
         return task
 
@@ -158,9 +158,12 @@ class Desk:
 
     # -- the queue
 
-    def fill(self, embed: Embed) -> int:
-        """Put what teaches most in front; returns how many turns are new in the queue."""
-        found = candidates(self.reviews.database, embed=embed)
+    def fill(self, embed: Embed = hashed, quick: bool = False) -> int:
+        """Put what teaches most in front; returns how many turns are new in the queue.
+
+        `quick`: somebody waits, and the next step will do it well.
+        """
+        found = candidates(self.reviews.database, embed=embed, quick=quick)
         places = order(found, self.settings.quotas, double_share=self.settings.double_share, most=DEPTH)
         return self.reviews.fill(places)
 
@@ -197,7 +200,7 @@ class Desk:
             self.fill(self._embed or hashed)
         except RetrievalError as error:
             log.info("answers are compared by their words: %s", error)
-            self.fill(hashed)
+            self.fill()
         self._seen = newest
 
     # -- what follows

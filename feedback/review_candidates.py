@@ -2,10 +2,6 @@
 
 Each kind is read by an index and up to a bound, so it takes as long with a hundred turns as with millions.
 Which of them come first is decided in `review_order.py`. Knows no model: vectors are handed in.
-
-Turns keep no probabilities of their tokens. What stands for low confidence are signs in the rows: an answer
-that came out differently when it was asked for again (arXiv 2303.08896 tells made-up answers by that), and
-one that stands on passages that were far from the question, or on none where they were looked for.
 """
 
 from __future__ import annotations
@@ -26,6 +22,8 @@ from feedback.schema import corrections, ratings, review_tasks, turns
 MOST_RATINGS = 4_000
 MOST_TURNS = 2_000
 """The newest ratings and answers that are looked through."""
+_QUICK = 200
+"""As many of each where somebody waits."""
 _MOST_GROUNDED = 500
 _MOST_COMPARED = 300
 """Unrated and rated answers whose likeness is measured."""
@@ -39,15 +37,21 @@ _FAINT = 0.8
 _ENDED = ("complete", "stopped")
 
 
-def candidates(database: Database, seed: int = 0, embed: Embed = hashed) -> list[Candidate]:
-    """The turns that may be looked at, without those that somebody has looked at."""
-    rated, newest = _rated(database), _newest(database)
+def candidates(
+    database: Database, seed: int = 0, embed: Embed = hashed, quick: bool = False
+) -> list[Candidate]:
+    """The turns that may be looked at, without those that somebody has looked at.
+
+    `quick`: somebody waits; few are looked through, and none is compared with what was rated.
+    """
+    rated = _rated(database, _QUICK if quick else MOST_RATINGS)
+    newest = _newest(database, _QUICK if quick else MOST_TURNS)
     scores: dict[str, dict[Kind, float]] = {}
     found: Mapping[Kind, Mapping[str, float]] = {
         "disputed": disputed(rated),
         "unexplained": unexplained(rated, _corrected(database, rated)),
-        "novel": _novel(rated, newest, embed),
-        "unsure": unsure(newest, _grounded(database)),
+        "novel": {} if quick else _novel(rated, newest, embed),
+        "unsure": {} if quick else unsure(newest, _grounded(database)),
         "random": {row.id: 1.0 - chance(row.id, seed) for row in newest},
     }
     for kind, by_turn in found.items():
@@ -85,7 +89,12 @@ def unexplained(rated: Sequence[Row[Any]], corrected: Collection[tuple[str, str]
 
 
 def unsure(newest: Sequence[Row[Any]], grounded: Sequence[Row[Any]]) -> dict[str, float]:
-    """Turns with a sign that the model was not sure, see above."""
+    """Turns with a sign that the model was not sure.
+
+    Turns keep no probabilities of their tokens. What stands for them are signs in the rows: an answer that
+    came out differently when it was asked for again (arXiv 2303.08896 tells made-up answers by that), and
+    one that stands on passages far from the question, or on none where they were looked for.
+    """
     again: dict[str, list[Row[Any]]] = {}
     for row in newest:
         again.setdefault(row.prompt_key, []).append(row)
@@ -114,9 +123,9 @@ def _novel(rated: Sequence[Row[Any]], newest: Sequence[Row[Any]], embed: Embed) 
 # -- rows
 
 
-def _rated(database: Database) -> list[Row[Any]]:
+def _rated(database: Database, most: int) -> list[Row[Any]]:
     """The newest live thumbs with their turns, the newest first."""
-    newest = select(ratings).order_by(ratings.c.id.desc()).limit(MOST_RATINGS).subquery()
+    newest = select(ratings).order_by(ratings.c.id.desc()).limit(most).subquery()
     query = (
         select(
             turns.c.id,
@@ -137,13 +146,13 @@ def _rated(database: Database) -> list[Row[Any]]:
     return [row for row in rows if live[row.id, row.rater] is row and row.thumb]
 
 
-def _newest(database: Database) -> list[Row[Any]]:
+def _newest(database: Database, most: int) -> list[Row[Any]]:
     """The newest answers, the newest first."""
     query = (
         select(turns.c.id, turns.c.prompt_key, func.substr(turns.c.answer, 1, _EXCERPT).label("answer"))
         .where(turns.c.status.in_(_ENDED), turns.c.answer != "")
         .order_by(turns.c.id.desc())
-        .limit(MOST_TURNS)
+        .limit(most)
     )
     with database.read() as connection:
         return list(connection.execute(query))

@@ -70,9 +70,7 @@ class Reviews:
                     )
                 known = select(tasks.c.turn_id).where(tasks.c.turn_id.in_(wanted))
                 there = set(connection.execute(known).scalars())
-                for number, place in wanted.values():
-                    if place.turn_id not in there:
-                        new += _insert(connection, place, number, now)
+                new = _insert(connection, [one for key, one in wanted.items() if key not in there], now)
         except IntegrityError:
             # Another process filled it in the same moment.
             return 0
@@ -261,22 +259,29 @@ def _check_length(draft: Draft) -> None:
         )
 
 
-def _insert(connection: Connection, place: Place, number: int, now: datetime) -> int:
-    row = connection.execute(select(turns.c.adapter).where(turns.c.id == place.turn_id)).first()
-    if row is None:
-        return 0
-    values: dict[str, Any] = {
-        "turn_id": place.turn_id,
-        "kind": place.kind,
-        "adapter": row.adapter,
-        "place": number,
-        "state": "open",
-        "created_at": now,
-        "updated_at": now,
-    }
-    for seat in range(1 + place.twice):
-        connection.execute(insert(tasks).values(seat=seat, **values))
-    return 1
+def _insert(connection: Connection, places: Sequence[tuple[int, Place]], now: datetime) -> int:
+    """New tasks, two where two are to look; how many turns they are of. What is no turn is passed over."""
+    ids = [place.turn_id for _, place in places]
+    query = select(turns.c.id, turns.c.adapter).where(turns.c.id.in_(ids))
+    adapters = {row.id: row.adapter for row in connection.execute(query)}
+    rows = [
+        {
+            "turn_id": place.turn_id,
+            "seat": seat,
+            "kind": place.kind,
+            "adapter": adapters[place.turn_id],
+            "place": number,
+            "state": "open",
+            "created_at": now,
+            "updated_at": now,
+        }
+        for number, place in places
+        if place.turn_id in adapters
+        for seat in range(1 + place.twice)
+    ]
+    if rows:
+        connection.execute(insert(tasks), rows)
+    return len(adapters)
 
 
 def _held(connection: Connection, task_id: int, person_id: str) -> Task:
