@@ -210,6 +210,18 @@ class Settings(BaseSettings):
             ) from None
         return section
 
+    @field_validator("review", mode="before")
+    @classmethod
+    def _quotas(cls, section: Any) -> Any:
+        """From the environment the quotas come as a line of JSON."""
+        quotas = section.get("quotas") if isinstance(section, dict) else None
+        try:
+            return {**section, "quotas": json.loads(quotas)} if isinstance(quotas, str) else section
+        except ValueError:
+            raise ValueError(
+                f'{PREFIX}REVIEW__QUOTAS={quotas!r}: expected JSON such as {{"disputed": 3}}'
+            ) from None
+
     @field_validator("review")
     @classmethod
     def _reviewable(cls, section: ReviewSettings) -> ReviewSettings:

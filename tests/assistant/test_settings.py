@@ -285,6 +285,7 @@ def test_what_is_reviewed_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("DOUBLE_SHARE", "1.5"),
         ("LEASE_MINUTES", "0"),
         ("QUOTAS", '{"gut feeling": 1}'),
+        ("QUOTAS", "disputed"),
         ("GUIDELINE", "/nowhere/guide.md"),
     ],
 )

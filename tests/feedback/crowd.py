@@ -32,3 +32,9 @@ def crowd(database: Database, count: int, person: str = "ann") -> None:
     with database.write() as connection:
         for statement in (_CONVERSATIONS, _TURNS, _RATINGS):
             connection.execute(text(statement.replace('": "', '"\\: "')), {"count": count, "person": person})
+    # Else the next one to write would fold all of this into the file.
+    with database.read() as connection:
+        connection.rollback()
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
