@@ -36,6 +36,7 @@ from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.prompt import with_system
 from assistant.requests import LARGEST_BODY
+from assistant.reviewing import ReviewDesk
 from assistant.settings import Settings
 from assistant.tools import open_toolbox
 from assistant.triage import Asking, Triage, audiences_of
@@ -142,6 +143,19 @@ def approvals_of(house: House, library: Library) -> Approvals:
     return Approvals(Approved(house.database), house.store, library, live, house.audit.note)
 
 
+def reviews_of(house: House, library: Library, triage: Triage, approvals: Approvals) -> ReviewDesk:
+    """The reviews of this home."""
+    return ReviewDesk(
+        house.database,
+        house.accounts,
+        house.settings.review,
+        home=house.settings.home,
+        triage=triage,
+        approvals=approvals,
+        embed=library.embed if library.enabled else None,
+    )
+
+
 def live_name(registry: Registry) -> str | None:
     """The name of the adapter that is live."""
     live = registry.live()
@@ -179,6 +193,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = chat_of(house, library, engines, grounds if library.enabled else None)
+    reviews = reviews_of(house, library, triage, approvals)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -191,7 +206,8 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         sorting = asyncio.create_task(triage.run())
         mending = asyncio.create_task(_mend(approvals))
         engine = asyncio.create_task(notices.watch(engines, house.monitor.alerts))
-        tasks = (janitor, watching, sorting, mending, engine)
+        queueing = asyncio.create_task(reviews.run())
+        tasks = (janitor, watching, sorting, mending, engine, queueing)
         try:
             yield
         finally:
@@ -233,6 +249,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library=library,
         triage=triage,
         approvals=approvals,
+        reviews=reviews,
     )
     return app
 

@@ -9,15 +9,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Row, Table, func, or_, select
+from sqlalchemy import Connection, Row, Table, func, or_, select, union
 
 from feedback.database import Database
-from feedback.records import Choice, Correction, History, Judged, Rating, Turn, Vote
+from feedback.records import Choice, Correction, History, Judged, Rating, Review, Turn, Vote
 from feedback.satisfaction import Liked, Satisfaction
-from feedback.schema import causes, choices, conversations, corrections, ratings, turns
+from feedback.schema import causes, choices, conversations, corrections, ratings, reviews, turns
 
 R = TypeVar("R")
-OnTurn = TypeVar("OnTurn", Rating, Correction)
+OnTurn = TypeVar("OnTurn", Rating, Correction, Review)
 
 _PAGE = 500
 """Turns that one short read of an export takes."""
@@ -32,8 +32,8 @@ class Reader:
     def judged(self, turn_ids: Collection[str] | None = None) -> list[Judged]:
         """Turns with all the opinions that are live on them, in turn order.
 
-        Without `turn_ids` those that have a live rating or correction; with them those turns, opinions or
-        not (the turns that choices name); ids of no turn are passed over.
+        Without `turn_ids` those that have a live rating, correction or review; with them those turns,
+        opinions or not (the turns that choices name); ids of no turn are passed over.
         """
         query = (
             select(turns, conversations.c.opening, causes.c.cause)
@@ -42,8 +42,8 @@ class Reader:
             .order_by(turns.c.id)
         )
         if turn_ids is None:
-            touched = select(ratings.c.turn_id).union(select(corrections.c.turn_id)).subquery()
-            query = query.where(turns.c.id.in_(select(touched.c.turn_id)))
+            opinions = (select(table.c.turn_id) for table in (ratings, corrections, reviews))
+            query = query.where(turns.c.id.in_(union(*opinions)))
         else:
             query = query.where(turns.c.id.in_(turn_ids))
         with self._database.read() as connection:
@@ -52,11 +52,21 @@ class Reader:
                 row for row in live(connection, ratings, Rating, turn_ids) if row.thumb is not None
             )
             texts = by_turn(row for row in live(connection, corrections, Correction, turn_ids) if row.text)
+            seen = by_turn(row for row in live(connection, reviews, Review, turn_ids) if row.verdict)
         found = (
-            Judged(record(Turn, row), row.opening, thumbs.get(row.id, ()), texts.get(row.id, ()), row.cause)
+            Judged(
+                record(Turn, row),
+                row.opening,
+                thumbs.get(row.id, ()),
+                texts.get(row.id, ()),
+                row.cause,
+                seen.get(row.id, ()),
+            )
             for row in rows
         )
-        return [item for item in found if turn_ids is not None or item.ratings or item.corrections]
+        return [
+            item for item in found if turn_ids is not None or item.ratings or item.corrections or item.reviews
+        ]
 
     def touched(self, since: Mapping[str, int], most: int) -> list[str]:
         """Turns with a rating or correction above those ids (by table name), in order, at most so many."""
@@ -89,7 +99,7 @@ class Reader:
         with self._database.read() as connection:
             return {
                 table.name: int(connection.execute(select(func.max(table.c.id))).scalar() or 0)
-                for table in (ratings, corrections, choices)
+                for table in (ratings, corrections, choices, reviews)
             }
 
     def votes(self, after: int) -> list[Vote]:

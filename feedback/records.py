@@ -31,6 +31,12 @@ Role = Literal["user", "staff", "admin"]
 Cause = Literal["missing", "unretrieved", "misread", "other"]
 """Why an answer was bad: no document tells it; one does but was not retrieved; it was and was misread; it is
 not about knowledge."""
+Ruling = Literal["right", "wrong", "invalid"]
+"""What staff say of an answer: right, wrong, or that the vote on it does not count (spam, a slip, a joke)."""
+Fault = Literal["style", "facts", "retrieval", "refusal", "unsafe", "unanswerable"]
+"""What is wrong with a wrong answer. `unanswerable`: nobody could have answered this; it had to say so."""
+TOLD_BY_DOCUMENTS = frozenset({"facts", "retrieval"})
+"""Faults that documents mend and training does not."""
 MANNERS = frozenset({"tone", "too_long", "too_short", "unsafe"})
 """Reasons of a thumb down that say nothing against what was told, only against how."""
 
@@ -143,6 +149,37 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What one of the staff found of one turn on the page for reviews. Rows are never changed: the newest of
+    a person and turn is live, and one without a verdict takes the one before back."""
+
+    id: int
+    turn_id: str
+    person_id: str
+    role: Role
+    verdict: Ruling | None
+    fault: Fault | None
+    correction: str
+    include: bool
+    """Whether the turn may be learned from."""
+    approve: bool
+    """Whether it is to be an example for similar questions."""
+    comment: str
+    created_at: datetime
+
+    @property
+    def thumb(self) -> Thumb | None:
+        """The verdict as a thumb; None where it says nothing of the answer."""
+        thumbs: dict[Ruling | None, Thumb] = {"right": "up", "wrong": "down"}
+        return thumbs.get(self.verdict)
+
+    @property
+    def text(self) -> str:
+        """The correction, by the name that it has in `Correction`."""
+        return self.correction
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
     """A thumb as it was given, with what is known of the answer it was given to."""
 
@@ -164,6 +201,8 @@ class Judged:
     corrections: Sequence[Correction] = field(default_factory=tuple)
     cause: Cause | None = None
     """Why it was bad, if it was and that has been sorted out."""
+    reviews: Sequence[Review] = ()
+    """What staff found of it, one of each person."""
 
 
 @dataclass(frozen=True, slots=True)

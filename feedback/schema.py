@@ -240,3 +240,68 @@ causes = Table(
     Column("decided_by", String(80), nullable=False),
     Column("made_at", Moment, nullable=False),
 )
+
+# What staff are to look at: a row for each look, so two for the answers that two of them see.
+review_tasks = Table(
+    "review_tasks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("turn_id", ForeignKey("turns.id"), nullable=False),
+    # 0, and 1 for the second look of those that have two
+    Column("seat", Integer, nullable=False),
+    Column("kind", String(12), nullable=False),
+    # Of the turn, which never changes it: the list is filtered by it.
+    Column("adapter", String(40), nullable=True),
+    # Place in the queue, the smallest first
+    Column("place", Integer, nullable=False),
+    Column("state", String(8), nullable=False),
+    # Whose it is, and until when nobody else is given it
+    Column("person_id", String(40), nullable=True),
+    Column("held_until", Moment, nullable=True),
+    # Whether its person was shown what another one found: what they say from then on is not independent.
+    Column("revealed", Boolean, nullable=False, default=False),
+    # Whether what follows from its verdict (a gap, an approval) has been seen to
+    Column("settled", Boolean, nullable=False, default=True),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index(None, "turn_id", "seat", unique=True),
+    # Nobody looks twice at one answer.
+    Index(None, "turn_id", "person_id", unique=True),
+    Index(None, "state", "place"),
+    Index(None, "person_id", "state", "updated_at"),
+    Index(None, "updated_at"),
+    Index(None, "settled"),
+    sqlite_autoincrement=True,
+)
+
+# What was typed and is no verdict yet
+review_drafts = Table(
+    "review_drafts",
+    metadata,
+    Column("task_id", ForeignKey("review_tasks.id"), primary_key=True),
+    Column("person_id", String(40), primary_key=True),
+    Column("content", JSON, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
+# What staff found. Never changed: a row without a verdict takes the one before back.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("task_id", Integer, nullable=False, index=True),
+    Column("turn_id", ForeignKey("turns.id"), nullable=False),
+    Column("person_id", String(40), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("verdict", String(8), nullable=True),
+    Column("fault", String(14), nullable=True),
+    Column("correction", Words, nullable=False, default=""),
+    Column("include", Boolean, nullable=False, default=True),
+    Column("approve", Boolean, nullable=False, default=False),
+    Column("comment", Words, nullable=False, default=""),
+    # Whether the person knew by then what another one had found
+    Column("informed", Boolean, nullable=False, default=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "turn_id", "person_id"),
+    sqlite_autoincrement=True,
+)

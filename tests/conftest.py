@@ -35,11 +35,15 @@ from feedback.schema import (
     days,
     metadata,
     ratings,
+    review_drafts,
+    review_tasks,
+    reviews,
     turns,
 )
 from feedback.store import Store
 
 FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals, causes]
+FACTS += [review_tasks, review_drafts, reviews]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""

@@ -21,6 +21,7 @@ from training.settling import (
     Preferred,
     Settled,
     context_key,
+    named,
     question_text,
     settle,
     settle_choices,
@@ -169,7 +170,7 @@ def _corrected(judged: Iterable[Judged]) -> list[_Candidate]:
     found = []
     for item, row in settle_corrections(judged):
         downs = [r.id for r in item.ratings if r.person_id == row.person_id and r.thumb == "down"]
-        votes = [f"correction:{row.id}", *(f"rating:{rating}" for rating in downs)]
+        votes = [named(row), *(f"rating:{rating}" for rating in downs)]
         answers = (row.text.strip(), item.turn.answer)
         found.append(_candidate(item, answers, "correction", votes, [row.person_id]))
     return found

@@ -228,7 +228,11 @@ def heading(title: str, *buttons: tuple[str, str, bool]) -> str:
 
 def top(account: Account, mark: str, here: str = "Admin") -> str:
     """The bar above a page: where one is, and the ways out. `mark` is the address of our picture."""
-    ways = (("Admin", "/admin", "gear", "admin"), ("Documents", "/documents", "book", "staff"))
+    ways = (
+        ("Admin", "/admin", "gear", "admin"),
+        ("Documents", "/documents", "book", "staff"),
+        ("Review", "/review", "check", "staff"),
+    )
     links = "".join(
         f'<a href="{path}">{icon(drawing)}{title}</a>'
         for title, path, drawing, role in ways

@@ -1,4 +1,4 @@
-"""Puts the pages into the application: the way in, `/admin`, `/documents`, and the chat at `/`, the last.
+"""Puts the pages into the application: the way in, `/admin`, `/documents`, `/review`, last the chat at `/`.
 
 Every page is an app of its own behind a gate of its own, so that a hidden tab or a shared configuration can
 never show one role what is meant for another.
@@ -14,8 +14,18 @@ from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.library import Library
+from assistant.reviewing import ReviewDesk
 from assistant.triage import Triage
-from assistant.ui import admin_page, chat_page, document_file, documents_page, entrance, report_page, theme
+from assistant.ui import (
+    admin_page,
+    chat_page,
+    document_file,
+    documents_page,
+    entrance,
+    report_page,
+    review_page,
+    theme,
+)
 from assistant.ui.desk import Desk
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
@@ -30,6 +40,7 @@ def mount(
     library: Library | None = None,
     triage: Triage | None = None,
     approvals: Approvals | None = None,
+    reviews: ReviewDesk | None = None,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left."""
     app.include_router(entrance.router(accounts))
@@ -40,6 +51,8 @@ def mount(
         documents = documents_page.build(library, accounts, triage, approvals)
         styles = documents_page.STYLES
         _mount(app, documents, "/documents", accounts, "staff", styles, library.largest)
+    if reviews is not None:
+        _mount(app, review_page.build(reviews, accounts), "/review", accounts, "staff", review_page.STYLES)
     _mount(app, chat_page.build(chat, accounts, approvals=approvals), "/", accounts, "user", chat_page.STYLES)
 
 

@@ -24,7 +24,7 @@ def test_an_empty_store_reads_as_nothing(store: Store) -> None:
     assert store.judged([]) == []
     assert store.choices() == []
     assert list(store.histories()) == []
-    assert store.newest() == {"ratings": 0, "corrections": 0, "choices": 0}
+    assert store.newest() == {"ratings": 0, "corrections": 0, "choices": 0, "reviews": 0}
 
 
 def test_judged_turns_come_in_turn_order_with_live_opinions_only(store: Store) -> None:

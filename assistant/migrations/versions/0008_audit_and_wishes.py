@@ -1,13 +1,13 @@
 """The audit log, who has seen which notices, and what an admin wants of a run's recipe
 
-Revision: 0008, after 0003
+Revision: 0008, after 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0003"
+down_revision = "0007"
 
 
 def upgrade() -> None:

@@ -21,10 +21,12 @@ from fastapi import FastAPI
 
 from assistant.accounts import AccountError, accounts, credentials
 from assistant.library import Library
+from assistant.reviewing import ReviewDesk
 from assistant.settings import read
 from assistant.ui import mount
 from feedback.database import Database, connect
 from feedback.records import Role
+from feedback.review_records import ReviewSettings
 from feedback.schema import metadata
 from tests.assistant.ui import scripted
 from tests.assistant.ui.scripted import House, ScriptedEngines, Shelf
@@ -46,6 +48,7 @@ class Site:
         self._database = database
         self.library = library
         self.complaints: list[str] = []
+        self.reviews = ReviewDesk(database, house.accounts, ReviewSettings(double_share=0.0))
         self.comparison: Comparison | None = None
         """What the admin page shows as the newest one."""
 
@@ -101,6 +104,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         accounts=house.accounts,
         desk=replace(house.desk, comparison=lambda: site.comparison),
         library=library,
+        reviews=site.reviews,
     )
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)

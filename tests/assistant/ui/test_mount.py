@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
 from assistant.library import Library
+from assistant.reviewing import ReviewDesk
 from assistant.settings import read
 from assistant.ui import mount
 from assistant.ui.gate import COOKIE
@@ -45,6 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Fas
         accounts=house.accounts,
         desk=house.desk,
         library=Library(database, read(home=folder, model="org/model"), Books(database)),
+        reviews=ReviewDesk(database, house.accounts),
     )
     yield house, app
     database.close()
@@ -84,14 +86,14 @@ def test_no_route_of_gradio_answers_a_stranger(pages: tuple[House, FastAPI]) -> 
     assert len(routes) > 80
     for method, path in routes:
         status = http.request(method, path).status_code
-        page = path in ("/", "/admin/", "/documents/") and method in ("GET", "HEAD")
+        page = path in ("/", "/admin/", "/documents/", "/review/") and method in ("GET", "HEAD")
         assert status == (303 if page else 401), f"{method} {path} answered {status}"
 
 
 def test_no_route_of_the_pages_for_others_answers_a_user(pages: tuple[House, FastAPI]) -> None:
     http = client(pages, "uwe")
     for method, path in gradio_routes(pages[1]):
-        if path.startswith(("/admin", "/documents")):
+        if path.startswith(("/admin", "/documents", "/review")):
             assert http.request(method, path).status_code == 403, f"{method} {path}"
 
 
@@ -121,7 +123,7 @@ def test_the_chat_is_for_everybody_who_is_signed_in(pages: tuple[House, FastAPI]
 def test_no_handler_can_be_called_past_the_queue_or_by_name(pages: tuple[House, FastAPI]) -> None:
     http = client(pages, "ana")
     assert http.get("/gradio_api/info").json() == {"named_endpoints": {}, "unnamed_endpoints": {}}
-    for base in ("", "/admin", "/documents"):
+    for base in ("", "/admin", "/documents", "/review"):
         config = http.get(f"{base}/config").json()
         assert config["dependencies"]
         assert {dep["api_visibility"] for dep in config["dependencies"]} == {"private"}
@@ -161,7 +163,7 @@ def test_there_is_no_documentation_of_the_api(pages: tuple[House, FastAPI]) -> N
 
 
 def test_nothing_can_be_uploaded_elsewhere(pages: tuple[House, FastAPI]) -> None:
-    for base in ("", "/admin"):
+    for base in ("", "/admin", "/review"):
         files = {"files": ("a.txt", b"hello" * 100)}
         assert client(pages, "ana").post(f"{base}/gradio_api/upload", files=files).status_code == 413
 
