@@ -36,7 +36,7 @@ class Reader:
         not (the turns that choices name); ids of no turn are passed over.
         """
         query = (
-            select(turns, conversations.c.opening, causes.c.cause)
+            select(turns, conversations.c.opening, conversations.c.learned_from, causes.c.cause)
             .join(conversations)
             .outerjoin(causes, causes.c.turn_id == turns.c.id)
             .order_by(turns.c.id)
@@ -53,7 +53,14 @@ class Reader:
             )
             texts = by_turn(row for row in live(connection, corrections, Correction, turn_ids) if row.text)
         found = (
-            Judged(record(Turn, row), row.opening, thumbs.get(row.id, ()), texts.get(row.id, ()), row.cause)
+            Judged(
+                record(Turn, row),
+                row.opening,
+                thumbs.get(row.id, ()),
+                texts.get(row.id, ()),
+                row.cause,
+                row.learned_from,
+            )
             for row in rows
         )
         return [item for item in found if turn_ids is not None or item.ratings or item.corrections]
@@ -143,9 +150,11 @@ class Reader:
     def opening_turns(self) -> Iterator[tuple[Turn, str]]:
         """First turns with their conversation's opening, the newest first; regenerations come each by itself.
 
-        Read page by page, so that whoever needs a few of them reads no more.
+        Those of conversations that nothing is learned from are left out. Read page by page, so that whoever
+        needs a few of them reads no more.
         """
-        query = select(turns, conversations.c.opening).join(conversations).where(turns.c.parent_id.is_(None))
+        query = select(turns, conversations.c.opening).join(conversations)
+        query = query.where(turns.c.parent_id.is_(None), conversations.c.learned_from)
         page: list[Row[Any]] | None = None
         while page is None or page:
             older = query if page is None else query.where(turns.c.id < page[-1].id)
@@ -155,7 +164,13 @@ class Reader:
 
     def _page(self, after: str) -> list[History]:
         query = (
-            select(turns, conversations.c.opening, conversations.c.title, conversations.c.grounded)
+            select(
+                turns,
+                conversations.c.opening,
+                conversations.c.title,
+                conversations.c.grounded,
+                conversations.c.learned_from,
+            )
             .join(conversations)
             .where(turns.c.id > after, turns.c.status != "pending")
             .order_by(turns.c.id)
@@ -181,6 +196,7 @@ class Reader:
                 ratings=thumbs.get(row.id, ()),
                 corrections=texts.get(row.id, ()),
                 choices=tuple(chosen.get(row.id, ())),
+                learned_from=row.learned_from,
             )
             for row in rows
         ]

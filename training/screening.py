@@ -41,14 +41,14 @@ def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
 def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     """The turns that may be learned from, in the order given, and how many were dropped for each reason.
 
-    A whole turn is dropped for what `unfit` and `untaught` say. Of an answer that must not be imitated
+    A whole turn is dropped for what `unusable` and `untaught` say. Of an answer that must not be imitated
     (`inimitable`) the thumbs-up are taken off and the rest stays: it may still be the worse side of a pair.
     Corrections longer than an answer may be are taken off too. What then has no opinion left is dropped.
     """
     kept: list[Judged] = []
     dropped: Counter[str] = Counter()
     for item in judged:
-        reason = unfit(item.turn) or untaught(item)
+        reason = unusable(item) or untaught(item)
         flaw = inimitable(item.turn) if not reason else None
         if not reason:
             item = replace(
@@ -63,6 +63,11 @@ def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
         else:
             kept.append(item)
     return kept, dict(sorted(dropped.items()))
+
+
+def unusable(item: Judged) -> str | None:
+    """`withheld`: its person said that nothing may be learned from the conversation; else as `unfit` says."""
+    return unfit(item.turn) if item.learned_from else "withheld"
 
 
 def unfit(turn: Turn) -> str | None:
@@ -139,7 +144,7 @@ def usable_votes(
     turns = turns_of_choices or {}
     for choice in choices:
         sides = [turns.get(choice.first_turn_id), turns.get(choice.second_turn_id)]
-        fit = all(side and not unfit(side.turn) and not held_out(side.opening) for side in sides)
+        fit = all(side and not unusable(side) and not held_out(side.opening) for side in sides)
         count += fit and choice.preference in ("first", "second") and choice.id > after["choices"]
     return count
 

@@ -41,4 +41,5 @@ def _is_fit(item: Judged) -> bool:
     turn = item.turn
     asked = bool(turn.prompt) and turn.prompt[-1].get("role") == "user"
     words = bool(dialogues.last_words(turn).strip())
-    return bool(turn.steps) and asked and words and dialogues.is_readable(turn) and not held_out(item.opening)
+    fit = bool(turn.steps) and asked and words and dialogues.is_readable(turn)
+    return fit and item.learned_from and not held_out(item.opening)

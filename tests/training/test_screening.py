@@ -254,3 +254,15 @@ def test_a_clear_choice_is_a_vote_too() -> None:
     assert usable_votes([], {}, choices, turns) == 1
     assert usable_votes([], {"choices": 1}, choices, turns) == 0
     assert usable_votes([], {}, choices) == 0
+
+
+def test_what_a_person_keeps_from_learning_is_dropped_whole() -> None:
+    item = Judged(a_turn(question=TRAINED), TRAINED, (rating("up"),), (correction(),))
+    withheld = replace(item, learned_from=False)
+    assert screen([item]) == ([item], {})
+    assert screen([withheld]) == ([], {"withheld": 1})
+    assert usable_votes([withheld], {}) == 0
+    other = Judged(a_turn(id="turn-2"), TRAINED)
+    choice = Choice(1, "turn-1", "turn-2", "ann", "user", "first", NOW)
+    assert usable_votes([], {}, [choice], {"turn-1": item, "turn-2": other}) == 1
+    assert usable_votes([], {}, [choice], {"turn-1": withheld, "turn-2": other}) == 0
