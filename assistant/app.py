@@ -226,6 +226,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library=library,
         triage=triage,
         approvals=approvals,
+        choice_share=settings.chat.choice_share,
     )
     return app
 

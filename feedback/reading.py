@@ -29,6 +29,11 @@ class Reader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """Where the facts are."""
+        return self._database
+
     def judged(self, turn_ids: Collection[str] | None = None) -> list[Judged]:
         """Turns with all the opinions that are live on them, in turn order.
 

@@ -278,7 +278,8 @@ search_texts = Table(
 )
 for _dialect, _statements in SEARCH_INDEX.items():
     for _statement in _statements:
-        event.listen(search_texts, "after_create", DDL(_statement).execute_if(dialect=_dialect))
+        _made = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+        event.listen(search_texts, "after_create", _made)
 
 # Two answers to one question that a person was to choose between; `first` stood on the left.
 offers = Table(

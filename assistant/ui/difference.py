@@ -33,4 +33,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _marked(tag: str, said: str, text: str) -> str:
-    return f'<{tag}><span class="unseen">[{said}: </span>{escape(text)}<span class="unseen">]</span></{tag}>' if text else ""
+    if not text:
+        return ""
+    before, after = f'<span class="unseen">[{said}: </span>', '<span class="unseen">]</span>'
+    return f"<{tag}>{before}{escape(text)}{after}</{tag}>"

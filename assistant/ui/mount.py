@@ -16,8 +16,11 @@ from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.library import Library
+from assistant.receipts import Receipts
+from assistant.rivals import rival
 from assistant.triage import Triage
 from assistant.ui import admin_page, chat_page, document_file, documents_page, entrance, report_page, theme
+from assistant.ui.chat_events import Offering
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
 from training.canaries import Canaries
@@ -42,10 +45,12 @@ def mount(
     library: Library | None = None,
     triage: Triage | None = None,
     approvals: Approvals | None = None,
+    choice_share: float = 0.0,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
 
-    `ready` says what keeps the engine from answering, or None; `comparison` gives the newest one, or None.
+    `ready` says what keeps the engine from answering, or None; `comparison` gives the newest one, or None;
+    `choice_share` is how many questions in the chat get two answers to choose from, 0 to 1.
     """
     app.include_router(entrance.router(accounts))
     app.include_router(report_page.router(accounts, registry))
@@ -56,7 +61,10 @@ def mount(
         documents = documents_page.build(library, accounts, triage, approvals)
         styles = documents_page.STYLES
         _mount(app, documents, "/documents", accounts, "staff", styles, library.largest)
-    _mount(app, chat_page.build(chat, accounts, approvals=approvals), "/", accounts, "user", chat_page.STYLES)
+    offering = Offering(choice_share, lambda: rival(registry))
+    receipts = Receipts(chat.store.database, registry)
+    page = chat_page.build(chat, accounts, approvals=approvals, offering=offering, receipts=receipts)
+    _mount(app, page, "/", accounts, "user", chat_page.STYLES)
 
 
 def _mount(

@@ -79,6 +79,12 @@ class Page:
     followers: int = 0
     """How many handlers are drawing a growing answer on this page."""
 
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The turns whose answers are shown at the end of the branch, from left to right: one, or two."""
+        names = (self.before, self.leaf, self.beside)
+        return tuple(name for name in names if name is not None)
+
     def turn_away(self) -> int:
         """Begin a new epoch; returns it."""
         self.epoch += 1

@@ -55,7 +55,9 @@ def test_what_is_live_is_no_rival_of_itself_nor_is_what_was_before(registry: Reg
     assert rival(registry) is None
 
 
-def test_while_a_canary_runs_nobody_else_is_tried(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_a_canary_runs_nobody_else_is_tried(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(registry, NAMES[0])
     monkeypatch.setattr(registry, "canary", lambda: object())
     assert rival(registry) is None

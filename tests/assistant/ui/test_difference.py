@@ -31,7 +31,7 @@ def test_it_is_said_aloud_what_is_which() -> None:
 
 def test_long_texts_go_line_by_line_and_stay_quick() -> None:
     before = "\n".join(f"line {number} of many words" for number in range(1_000))
-    begun = time.perf_counter()
+    begun = time.process_time()
     html = bare(difference(before, before.replace("line 500 ", "row 500 ")))
     assert "<del>line 500 of many words\n</del>" in html
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
