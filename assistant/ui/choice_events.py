@@ -75,12 +75,12 @@ class ChoiceEvents:
         if receipt is None:
             yield _gone()
             return
-        first = True
         async for parts in self._events.compare(page, account, receipt.turn_id):
-            yield parts | (_gone() if first else {})
-            first = False
-        if not first:
+            yield parts
+        if page.before == receipt.turn_id:
+            # Not while the engine can't answer: then there was nothing to see.
             await self._note(receipt, account, looked=True)
+            yield _gone()
 
     async def _waiting(self, account: Account) -> Receipt | None:
         if self._receipts is None:
