@@ -250,6 +250,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         triage=triage,
         approvals=approvals,
         reviews=reviews,
+        choice_share=settings.chat.choice_share,
     )
     return app
 

@@ -74,6 +74,8 @@ class ChatSettings:
     """How often in one answer tools may be called."""
     ask_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The share of answers, drawn by chance, under which the page asks for a vote; 0 asks for none."""
+    choice_share: Annotated[float, Field(ge=0, le=1)] = 0.03
+    """The share of questions in the chat that get two answers to choose from, at twice the work; 0: none."""
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,17 @@ def export(
     - `sft`: `{prompt, completion, tools}`, live corrections and answers with ups alone, for `trl.SFTTrainer`.
 
     Turns in which tools were called come first, so that who fixes columns by the first rows has seen them.
-    `keep` chooses the turns for the two training formats. A `Path` is replaced as a whole or not at all.
+    `keep` chooses the turns for the two training formats, which leave out conversations that nothing may be
+    learned from. A `Path` is replaced as a whole or not at all.
     """
     if kind == "raw":
         return write_rows(map(_raw_row, store.histories()), out)
     rows = _unpaired_rows if kind == "unpaired" else _sft_rows
-    fit = [item for item in store.judged() if dialogues.is_readable(item.turn) and keep(item)]
+    fit = [
+        item
+        for item in store.judged()
+        if dialogues.is_readable(item.turn) and item.learned_from and keep(item)
+    ]
     fit.sort(key=lambda item: not dialogues.uses_tools(item.turn))
     return write_rows((row for item in fit for row in rows(item)), out)
 
@@ -204,7 +209,11 @@ def _raw_row(history: History) -> dict[str, Any]:
         "down": list(live.values()).count("down"),
         "prompt": json.dumps([dict(message) for message in turn.prompt]),
         "details": json.dumps(
-            {"grounded": history.grounded, **{name: _plain(getattr(turn, name)) for name in _DETAILS}}
+            {
+                "grounded": history.grounded,
+                "learned_from": history.learned_from,
+                **{name: _plain(getattr(turn, name)) for name in _DETAILS},
+            }
         ),
         "ratings": json.dumps([_opinion(row) for row in history.ratings]),
         "corrections": json.dumps([_opinion(row) for row in history.corrections]),
@@ -271,6 +280,7 @@ def _history(line: str) -> History:
         ratings=tuple(_rating(said, turn_id) for said in row["ratings"]),
         corrections=tuple(_correction(said, turn_id) for said in row["corrections"]),
         choices=tuple(_choice(said, turn_id) for said in row["choices"]),
+        learned_from=details.get("learned_from") is not False,
     )
 
 

@@ -29,6 +29,11 @@ class Reader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """Where the facts are."""
+        return self._database
+
     def judged(self, turn_ids: Collection[str] | None = None) -> list[Judged]:
         """Turns with all the opinions that are live on them, in turn order.
 
@@ -36,7 +41,7 @@ class Reader:
         opinions or not (the turns that choices name); ids of no turn are passed over.
         """
         query = (
-            select(turns, conversations.c.opening, causes.c.cause)
+            select(turns, conversations.c.opening, conversations.c.learned_from, causes.c.cause)
             .join(conversations)
             .outerjoin(causes, causes.c.turn_id == turns.c.id)
             .order_by(turns.c.id)
@@ -61,6 +66,7 @@ class Reader:
                 texts.get(row.id, ()),
                 row.cause,
                 seen.get(row.id, ()),
+                row.learned_from,
             )
             for row in rows
         )
@@ -69,12 +75,15 @@ class Reader:
         ]
 
     def touched(self, since: Mapping[str, int], most: int) -> list[str]:
-        """Turns with a rating or correction above those ids (by table name), in order, at most so many."""
+        """Turns with a rating, correction or review above those ids (by table name).
+
+        In order, at most so many.
+        """
         newer = [
             select(table.c.turn_id).where(table.c.id > since.get(table.name, 0))
-            for table in (ratings, corrections)
+            for table in (ratings, corrections, reviews)
         ]
-        query = newer[0].union(newer[1]).order_by("turn_id").limit(most)
+        query = union(*newer).order_by("turn_id").limit(most)
         with self._database.read() as connection:
             return list(connection.execute(query).scalars())
 
@@ -167,9 +176,11 @@ class Reader:
     def opening_turns(self) -> Iterator[tuple[Turn, str]]:
         """First turns with their conversation's opening, the newest first; regenerations come each by itself.
 
-        Read page by page, so that whoever needs a few of them reads no more.
+        Those of conversations that nothing is learned from are left out. Read page by page, so that whoever
+        needs a few of them reads no more.
         """
-        query = select(turns, conversations.c.opening).join(conversations).where(turns.c.parent_id.is_(None))
+        query = select(turns, conversations.c.opening).join(conversations)
+        query = query.where(turns.c.parent_id.is_(None), conversations.c.learned_from)
         page: list[Row[Any]] | None = None
         while page is None or page:
             older = query if page is None else query.where(turns.c.id < page[-1].id)
@@ -179,7 +190,13 @@ class Reader:
 
     def _page(self, after: str) -> list[History]:
         query = (
-            select(turns, conversations.c.opening, conversations.c.title, conversations.c.grounded)
+            select(
+                turns,
+                conversations.c.opening,
+                conversations.c.title,
+                conversations.c.grounded,
+                conversations.c.learned_from,
+            )
             .join(conversations)
             .where(turns.c.id > after, turns.c.status != "pending")
             .order_by(turns.c.id)
@@ -205,6 +222,7 @@ class Reader:
                 ratings=thumbs.get(row.id, ()),
                 corrections=texts.get(row.id, ()),
                 choices=tuple(chosen.get(row.id, ())),
+                learned_from=row.learned_from,
             )
             for row in rows
         ]

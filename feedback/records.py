@@ -64,6 +64,12 @@ class Conversation:
     updated_at: datetime
     grounded: bool = True
     """Whether documents are looked through for its answers."""
+    opening: str = ""
+    """The question that it began with."""
+    pinned_at: datetime | None = None
+    """Since when it stands above the others in its person's list."""
+    learned_from: bool = True
+    """Whether anything may be trained on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,8 @@ class Judged:
     """Why it was bad, if it was and that has been sorted out."""
     reviews: Sequence[Review] = ()
     """What staff found of it, one of each person."""
+    learned_from: bool = True
+    """Whether its conversation may be trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +229,8 @@ class History:
     ratings: Sequence[Rating] = ()
     corrections: Sequence[Correction] = ()
     choices: Sequence[Choice] = ()
+    learned_from: bool = True
+    """Whether its conversation may be trained on."""
 
 
 # Signs that carry the meaning of a question ("C#" is not "C++", 2*2 not 2+2); others only divide it.

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from feedback import searching
 from feedback.records import Conversation, History, Invalid, NotFound, thread_key
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
@@ -31,6 +32,8 @@ def restored(connection: Connection, history: History) -> str:
         return str(error)
     values = plain(turn) | {"thread_key": thread_key(turn.prompt, turn.answer)}
     connection.execute(insert(turns).values(values))
+    where, person = turn.conversation_id, turn.person_id
+    searching.note_turn(connection, turn.id, where, person, turn.question, turn.answer)
     said = ((ratings, history.ratings), (corrections, history.corrections), (choices, history.choices))
     for table, opinions in said:
         for opinion in opinions:
@@ -52,8 +55,11 @@ def _restore_conversation(connection: Connection, history: History) -> None:
             turn.created_at,
             turn.created_at,
             history.grounded,
+            history.opening,
+            learned_from=history.learned_from,
         )
-        connection.execute(insert(conversations).values(opening=history.opening, **plain(row)))
+        connection.execute(insert(conversations).values(plain(row)))
+        searching.note_title(connection, row)
     elif owner != turn.person_id:
         raise Invalid(f"the conversation {turn.conversation_id} belongs to somebody else here")
     else:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    DDL,
     JSON,
     Boolean,
     Column,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    event,
     false,
     true,
 )
@@ -64,6 +66,24 @@ class Words(TypeDecorator[str]):
         return None if value is None else storable(value)
 
 
+# SQLite: an index beside the rows that triggers keep (sqlite.org/fts5.html, external content tables).
+SEARCH_INDEX = {
+    "sqlite": (
+        "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_texts', content_rowid='id', "
+        "tokenize='unicode61 remove_diacritics 2', prefix='2 3')",
+        "CREATE TRIGGER search_added AFTER INSERT ON search_texts BEGIN "
+        "INSERT INTO search_words(rowid, words) VALUES (new.id, new.words); END",
+        "CREATE TRIGGER search_removed AFTER DELETE ON search_texts BEGIN "
+        "INSERT INTO search_words(search_words, rowid, words) VALUES ('delete', old.id, old.words); END",
+        "CREATE TRIGGER search_changed AFTER UPDATE ON search_texts BEGIN "
+        "INSERT INTO search_words(search_words, rowid, words) VALUES ('delete', old.id, old.words); "
+        "INSERT INTO search_words(rowid, words) VALUES (new.id, new.words); END",
+    ),
+    "postgresql": (
+        "CREATE INDEX ix_search_texts_words ON search_texts USING gin (to_tsvector('simple', words))",
+    ),
+}
+
 conversations = Table(
     "conversations",
     metadata,
@@ -75,7 +95,12 @@ conversations = Table(
     Column("updated_at", Moment, nullable=False),
     # Whether documents are looked through for its answers
     Column("grounded", Boolean, nullable=False, default=True, server_default=true()),
+    # Since when it stands above the others in its person's list
+    Column("pinned_at", Moment, nullable=True),
+    # Whether anything may be trained on it
+    Column("learned_from", Boolean, nullable=False, default=True, server_default=true()),
     Index(None, "person_id", "updated_at"),
+    Index(None, "person_id", "pinned_at"),
 )
 
 turns = Table(
@@ -304,4 +329,41 @@ reviews = Table(
     Column("created_at", Moment, nullable=False),
     Index(None, "turn_id", "person_id"),
     sqlite_autoincrement=True,
+)
+
+# What people find their conversations by: a title, or a question with its answer; see `searching.py`.
+search_texts = Table(
+    "search_texts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False, index=True),
+    # Null: the title
+    Column("turn_id", ForeignKey("turns.id", ondelete="CASCADE"), nullable=True, index=True),
+    Column("words", Words, nullable=False),
+)
+for _dialect, _statements in SEARCH_INDEX.items():
+    for _statement in _statements:
+        _made = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+        event.listen(search_texts, "after_create", _made)
+
+# Two answers to one question that a person was to choose between; `first` stood on the left.
+offers = Table(
+    "offers",
+    metadata,
+    Column("first_turn_id", ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True),
+    Column("second_turn_id", ForeignKey("turns.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    # When the person chose, or went on without choosing
+    Column("ended_at", Moment, nullable=True),
+)
+
+# Who has been told that an adapter that learned from them went live
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("person_id", String(40), primary_key=True),
+    Column("adapter", String(40), primary_key=True),
+    # The turn whose answer was shown beside a new one; null: they did not want to see it
+    Column("turn_id", String(60), nullable=True),
+    Column("told_at", Moment, nullable=False),
 )

@@ -33,17 +33,21 @@ from feedback.schema import (
     conversations,
     corrections,
     days,
+    gap_turns,
+    gaps,
     metadata,
+    offers,
     ratings,
     review_drafts,
     review_tasks,
     reviews,
+    search_texts,
     turns,
 )
 from feedback.store import Store
 
 FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals, causes]
-FACTS += [review_tasks, review_drafts, reviews]
+FACTS += [review_tasks, review_drafts, reviews, gaps, gap_turns, search_texts, offers]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""

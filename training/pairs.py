@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from feedback.records import Choice, Judged, Message, normalise
 from training.records import Example, Source
-from training.screening import LONGEST_ANSWER, held_out, is_echo, screen, unfit
+from training.screening import LONGEST_ANSWER, held_out, is_echo, screen, unusable
 from training.settling import (
     Preferred,
     Settled,
@@ -118,7 +118,7 @@ def build(
     """
     limits = limits or Limits()
     kept, counted = screen(judged)
-    turns = {name: item for name, item in (turns_of_choices or {}).items() if not unfit(item.turn)}
+    turns = {name: item for name, item in (turns_of_choices or {}).items() if not unusable(item)}
     wrong_side = strays([*kept, *turns.values()])
     kept = [item for item in kept if item.turn.id not in wrong_side]
     turns = {name: item for name, item in turns.items() if name not in wrong_side}

@@ -41,7 +41,7 @@ def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
 def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     """The turns that may be learned from, in the order given, and how many were dropped for each reason.
 
-    A whole turn is dropped for what `unfit`, `excluded` and `untaught` say. Users' votes that staff called
+    A whole turn is dropped for what `unusable` and `untaught` say. Users' votes that staff called
     invalid are taken off. Of an answer that must not be imitated (`inimitable`) the thumbs-up are taken off
     and the rest stays: it may still be the worse side of a pair. Corrections longer than an answer may be
     are taken off too. What then has no opinion left is dropped.
@@ -50,7 +50,7 @@ def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     dropped: Counter[str] = Counter()
     for item in judged:
         item = valid(item)
-        reason = unfit(item.turn) or excluded(item) or untaught(item)
+        reason = unusable(item) or untaught(item)
         flaw = inimitable(item.turn) if not reason else None
         if not reason:
             item = replace(
@@ -71,6 +71,15 @@ def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
         else:
             kept.append(item)
     return kept, dict(sorted(dropped.items()))
+
+
+def unusable(item: Judged) -> str | None:
+    """Why nothing may be learned from a turn, whatever was said about it, or None.
+
+    `withheld`: its person said that nothing may be learned from the conversation; else as `excluded` and
+    `unfit` say.
+    """
+    return unfit(item.turn) or excluded(item) if item.learned_from else "withheld"
 
 
 def unfit(turn: Turn) -> str | None:
@@ -175,8 +184,7 @@ def usable_votes(
     turns = turns_of_choices or {}
     for choice in choices:
         sides = [turns.get(choice.first_turn_id), turns.get(choice.second_turn_id)]
-        fit = all(side and not (unfit(side.turn) or excluded(side)) for side in sides)
-        fit = fit and not any(side and held_out(side.opening) for side in sides)
+        fit = all(side and not unusable(side) and not held_out(side.opening) for side in sides)
         count += fit and choice.preference in ("first", "second") and choice.id > after["choices"]
     return count
 

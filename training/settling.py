@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from feedback.records import Choice, Correction, Judged, Rating, Review, Turn, normalise
-from training.screening import excluded, held_out, inimitable, unfit
+from training.screening import held_out, inimitable, unusable
 
 _Opinion = TypeVar("_Opinion", Rating, Correction, Choice, Review)
 _Said = TypeVar("_Said", Rating | Review, Correction | Review, Choice)
@@ -169,7 +169,7 @@ def settle_choices(
 ) -> tuple[list[Preferred], dict[str, int]]:
     """What side-by-side choices come to, and how many came to nothing, by reason. `turns` are theirs, by id.
 
-    `choice_unfit`: a turn is missing, excluded or unfit, or the prompts differ. `choice_undecided`: a
+    `choice_unfit`: a turn is missing or unusable, or the prompts differ. `choice_undecided`: a
     tie, both bad, or as many against it as for it. The winner must be fit to be imitated.
     """
     dropped: Counter[str] = Counter()
@@ -200,7 +200,7 @@ def settle_choices(
 
 
 def _comparable(first: Judged, second: Judged) -> bool:
-    fit = not any(unfit(side.turn) or excluded(side) for side in (first, second))
+    fit = not any(unusable(side) for side in (first, second))
     return fit and context_key(first.turn) == context_key(second.turn)
 
 

@@ -14,7 +14,9 @@ from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
 from assistant.library import Library
+from assistant.receipts import Receipts
 from assistant.reviewing import ReviewDesk
+from assistant.rivals import rival
 from assistant.triage import Triage
 from assistant.ui import (
     admin_page,
@@ -26,6 +28,7 @@ from assistant.ui import (
     review_page,
     theme,
 )
+from assistant.ui.chat_events import Offering
 from assistant.ui.desk import Desk
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
@@ -41,8 +44,12 @@ def mount(
     triage: Triage | None = None,
     approvals: Approvals | None = None,
     reviews: ReviewDesk | None = None,
+    choice_share: float = 0.0,
 ) -> None:
-    """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left."""
+    """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
+
+    `choice_share` is how many questions in the chat get two answers to choose from, 0 to 1.
+    """
     app.include_router(entrance.router(accounts))
     app.include_router(report_page.router(accounts, desk.registry))
     _mount(app, admin_page.build(desk, accounts), "/admin", accounts, "admin", admin_page.STYLES)
@@ -53,7 +60,10 @@ def mount(
         _mount(app, documents, "/documents", accounts, "staff", styles, library.largest)
     if reviews is not None:
         _mount(app, review_page.build(reviews, accounts), "/review", accounts, "staff", review_page.STYLES)
-    _mount(app, chat_page.build(chat, accounts, approvals=approvals), "/", accounts, "user", chat_page.STYLES)
+    offering = Offering(choice_share, lambda: rival(desk.registry))
+    receipts = Receipts(chat.store.database, desk.registry)
+    page = chat_page.build(chat, accounts, approvals=approvals, offering=offering, receipts=receipts)
+    _mount(app, page, "/", accounts, "user", chat_page.STYLES)
 
 
 def _mount(

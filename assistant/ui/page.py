@@ -25,6 +25,7 @@ from assistant.accounts import Account, AccountError, Accounts
 from assistant.audit import DOOR
 from assistant.errors import AssistantError
 from assistant.ui.words import sentence
+from feedback.past import PAGE
 from feedback.records import FeedbackError, Role
 from retrieval.records import RetrievalError
 from training.records import TrainingError
@@ -48,6 +49,20 @@ class Page:
     """What stood in the composer when an edit began."""
     grounded: bool = True
     """Whether documents are to be looked through in the conversation that begins with the next question."""
+    learned_from: bool = True
+    """Whether anything may be learned from the conversation that begins with the next question."""
+    listed: int = PAGE
+    """How many conversations the list shows below those that are pinned."""
+    wanted: str = ""
+    """What the list is searched for; empty: it is not."""
+    renaming: str | None = None
+    """The conversation in the list whose title is being changed."""
+    deleting: str | None = None
+    """The conversation in the list that will be deleted if they say so."""
+    beside: str | None = None
+    """The turn that is answered beside `leaf`, to be chosen from."""
+    before: str | None = None
+    """The turn whose answer stands beside that of `leaf`, which came after something was learned."""
     placed: bool = False
     """Whether it is known which conversation this page shows, be it a new one."""
     awaited: str | None = None
@@ -64,6 +79,12 @@ class Page:
     """The epoch in which the stop button was last pressed."""
     followers: int = 0
     """How many handlers are drawing a growing answer on this page."""
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The turns whose answers are shown at the end of the branch, from left to right: one, or two."""
+        names = (self.before, self.leaf, self.beside)
+        return tuple(name for name in names if name is not None)
 
     def turn_away(self) -> int:
         """Begin a new epoch; returns it."""

@@ -62,9 +62,15 @@ def empty(database_url: str) -> Iterator[Database]:
     found.close()
 
 
+def named(name: str | None, kind: str, _parents: object) -> bool:
+    """SQLite keeps its full-text index in tables of its own, PostgreSQL in an index on an expression."""
+    return not (kind == "table" and str(name).startswith("search_words")) and name != "ix_search_texts_words"
+
+
 def tables(database: Database) -> set[str]:
     with database.read() as connection:
-        return set(inspect(connection).get_table_names())
+        found = inspect(connection).get_table_names()
+    return {name for name in found if named(name, "table", None)}
 
 
 def revision(database: Database) -> str | None:
@@ -80,7 +86,7 @@ def test_from_nothing_it_makes_exactly_the_tables_that_the_code_knows(empty: Dat
     migrations.upgrade(empty)
     assert revision(empty) == head()
     with empty.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": named})
         assert compare_metadata(context, metadata) == []
     assert {accounts.accounts.name, audit.entries.name} <= set(metadata.tables)
     assert tables(empty) == {*metadata.tables, "alembic_version"}

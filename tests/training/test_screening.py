@@ -311,3 +311,15 @@ def test_reviews_make_a_run_due_too() -> None:
     assert usable_votes([item], {}) == 1
     assert usable_votes([item], {"reviews": 7}) == 0
     assert usable_votes([replace(item, reviews=(review("invalid"),))], {}) == 0
+
+
+def test_what_a_person_keeps_from_learning_is_dropped_whole() -> None:
+    item = Judged(a_turn(question=TRAINED), TRAINED, (rating("up"),), (correction(),))
+    withheld = replace(item, learned_from=False)
+    assert screen([item]) == ([item], {})
+    assert screen([withheld]) == ([], {"withheld": 1})
+    assert usable_votes([withheld], {}) == 0
+    other = Judged(a_turn(id="turn-2"), TRAINED)
+    choice = Choice(1, "turn-1", "turn-2", "ann", "user", "first", NOW)
+    assert usable_votes([], {}, [choice], {"turn-1": item, "turn-2": other}) == 1
+    assert usable_votes([], {}, [choice], {"turn-1": withheld, "turn-2": other}) == 0

@@ -131,7 +131,9 @@ async def test_what_is_refused_says_why_and_stays(events: ReviewEvents, house: H
     assert "needs no correction" in parts["trouble"]["value"]
 
 
-async def test_undo_brings_the_case_back_as_it_was(events: ReviewEvents, house: House, desk: ReviewDesk) -> None:
+async def test_undo_brings_the_case_back_as_it_was(
+    events: ReviewEvents, house: House, desk: ReviewDesk
+) -> None:
     turns, shown = complained(house.store, 2), Shown()
     which = (await opened(events, shown))["which"]
     chosen = event(verdict="wrong", fault="style")
