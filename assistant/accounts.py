@@ -110,6 +110,11 @@ class Accounts:
         self._database = database
         self._hasher = PasswordHash.recommended()
 
+    @property
+    def database(self) -> Database:
+        """Where they are kept."""
+        return self._database
+
     @cached_property
     def _decoy(self) -> str:
         """Checked when the name is unknown: a wrong name takes as long as a wrong password."""

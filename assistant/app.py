@@ -32,6 +32,7 @@ from assistant.gaps import Gaps
 from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
+from assistant.people import People
 from assistant.prompt import with_system
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
@@ -226,6 +227,9 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library=library,
         triage=triage,
         approvals=approvals,
+        people=People(house.accounts),
+        entry=settings.accounts,
+        oidc=settings.oidc,
     )
     return app
 

@@ -22,11 +22,12 @@ from assistant.accounts import (
     Accounts,
     accounts,
     as_account,
+    as_row,
     check_role,
+    fresh,
     keep_an_admin,
 )
 from assistant.credentials import Credential, credentials, identities
-from feedback.database import Database
 from feedback.records import Role
 
 log = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ def to_log(actor: str, act: str, subject: str, before: str, after: str) -> None:
 class People:
     """The accounts of one home, as they are looked after. Safe to share between threads and processes."""
 
-    def __init__(self, database: Database, book: Accounts, note: Note = to_log) -> None:
-        self._database = database
+    def __init__(self, book: Accounts, note: Note = to_log) -> None:
+        self._database = book.database
         self.accounts = book
         self._note = note
 
@@ -273,6 +274,31 @@ class People:
         with self._database.read() as connection:
             row = connection.execute(query).first()
         return None if row is None else as_account(row)
+
+    def join(self, issuer: str, subject: str, names: Iterable[str], role: Role) -> Account:
+        """A new account for somebody who was never here, under the first of `names` that is free."""
+        now = datetime.now(UTC)
+        for name in names:
+            account = fresh(name, role)
+            identity = {
+                "issuer": issuer,
+                "subject": subject,
+                "account_id": account.id,
+                "created_at": now,
+            }
+            try:
+                with self._database.write() as connection:
+                    connection.execute(insert(accounts).values(as_row(account, None)))
+                    connection.execute(insert(identities).values(identity))
+            except IntegrityError:
+                # The name is taken, or the same person came by another tab a moment before.
+                known = self.known(issuer, subject)
+                if known is not None:
+                    return known
+                continue
+            self._note(name, "join", name, issuer, role)
+            return account
+        raise AccountError("every name is taken")
 
     def connect(self, account: Account, issuer: str, subject: str) -> None:
         """Let the person of an account sign in by a sign-in service. Raises `AccountError`."""

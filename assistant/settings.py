@@ -27,6 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from assistant.entry import AccountsSection, OidcSection
 from assistant.errors import AssistantError
 from training.canary import Plan
 from training.records import TrainingSettings
@@ -154,6 +155,8 @@ _SECTIONS: Mapping[str, type] = {
     "promotion": PromotionSection,
     "monitoring": MonitoringSection,
     "documents": DocumentsSection,
+    "accounts": AccountsSection,
+    "oidc": OidcSection,
 }
 
 
@@ -184,6 +187,8 @@ class Settings(BaseSettings):
     promotion: PromotionSection = field(default_factory=PromotionSection)
     monitoring: MonitoringSection = field(default_factory=MonitoringSection)
     documents: DocumentsSection = field(default_factory=DocumentsSection)
+    accounts: AccountsSection = field(default_factory=AccountsSection)
+    oidc: OidcSection = field(default_factory=OidcSection)
 
     @field_validator("home")
     @classmethod

@@ -15,8 +15,9 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account, Accounts
+from assistant.people import People
 from assistant.ui import admin_views as views
-from assistant.ui import canary_view, comparison_view, monitoring, theme
+from assistant.ui import canary_view, comparison_view, monitoring, people_view, theme
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
 from assistant.ui.page import Doorman, Parts, Wire, decision_buttons, queued
@@ -194,6 +195,7 @@ def build(
     chat_ready: Callable[[], str | None],
     comparison: Callable[[], Comparison | None] = lambda: None,
     cost_per_hour: float = 0.0,
+    people: People | None = None,
 ) -> gr.Blocks:
     """The page, ready to be mounted. `chat_ready` says what keeps the engine from answering, or None.
 
@@ -210,6 +212,9 @@ def build(
                     parts |= _sections()
                 with gr.Tab("Monitoring"):
                     watched = monitoring.section()
+                if people is not None:
+                    with gr.Tab("People"):
+                        people_view.build(blocks, parts["overview"], people, door)
         parts |= _question()
         _connect(blocks, decision, parts, events)
         watching = monitoring.MonitoringEvents(monitor, registry, door, cost_per_hour)

@@ -3,6 +3,8 @@
 // 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more' 'approve_answer'
 // 'switch_documents' 'approval_end' 'approval_make'
 // 'run_train' 'run_cancel' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'canary_start' 'canary_stop'
+// 'people_show' 'people_more' 'person_open' 'person_approve' 'person_enable' 'person_disable' 'person_link'
+// 'person_end_sessions' 'person_end_key'
 // 'show_days' 'document_remove' 'documents_more' 'gap_close' 'gap_reopen' 'cause_set'
 const bus = new AbortController();
 const listen = (target, name, handler, options = {}) =>

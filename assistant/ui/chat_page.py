@@ -14,6 +14,7 @@ import gradio as gr
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
+from assistant.limits import Limits
 from assistant.ui import approval_form, theme
 from assistant.ui.buttons import icon
 from assistant.ui.chat_events import LONGEST_QUESTION, ChatEvents
@@ -22,6 +23,7 @@ from assistant.ui.feedback_form import LIMITS, REASONS, FeedbackForm
 from assistant.ui.history import EXAMPLES
 from assistant.ui.page import Doorman, Page, Wire, queued
 from assistant.ui.streams import Streams
+from feedback.records import Role
 
 MOST_AT_ONCE = 400
 """Events that may run at the same moment (gradio's own limit is 40): every answer that is watched is one."""
@@ -44,8 +46,13 @@ def build(
     accounts: Accounts,
     examples: Sequence[str] = EXAMPLES,
     approvals: Approvals | None = None,
+    role: Role = "user",
+    limits: Limits | None = None,
 ) -> gr.Blocks:
-    """The page, ready to be mounted. `examples` are offered before the first question."""
+    """The page, ready to be mounted. `examples` are offered before the first question.
+
+    It is for `role` and those above it; `limits` bound how often somebody may ask.
+    """
     with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False) as blocks:
         page = gr.State(Page())
         with gr.Row(elem_id="shell"):
@@ -54,7 +61,7 @@ def build(
                 middle = _conversation()
                 foot = _foot()
         parts = {**side, **middle, **foot}
-        door = Doorman(accounts, "user")
+        door = Doorman(accounts, role, limits)
         events = ChatEvents(
             chat, door, Streams(chat), examples, lambda: approvals is not None and approvals.enabled
         )
