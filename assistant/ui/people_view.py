@@ -247,9 +247,12 @@ class PeopleEvents:
             "people": table(found, total, looking.after),
             "link": "",
         }
-        if not looking.chosen:
+        try:
+            one = self._people.person(looking.chosen)
+        except AccountError:
+            # Nobody is chosen, or whoever was has gone.
+            looking.chosen = ""
             return {**parts, "person": "", "levers": gr.update(visible=False)}
-        one = self._people.person(looking.chosen)
         return {
             **parts,
             "person": detail(one, self._people.keys(one.account)),
