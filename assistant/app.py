@@ -64,6 +64,7 @@ class House:
     database: Database
     store: Store
     accounts: Accounts
+    people: People
     runs: Runs
     registry: Registry
     canaries: Canaries
@@ -83,11 +84,13 @@ def open_house(settings: Settings) -> House:
     database = connect(settings.database)
     migrations.upgrade(database)
     store, runs, registry = Store(database), Runs(database), Registry(database, settings.home / "adapters")
+    accounts = Accounts(database)
     return House(
         settings=settings,
         database=database,
         store=store,
-        accounts=Accounts(database),
+        accounts=accounts,
+        people=People(accounts),
         runs=runs,
         registry=registry,
         canaries=Canaries(database, registry, settings.promotion.plan),
@@ -227,7 +230,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         library=library,
         triage=triage,
         approvals=approvals,
-        people=People(house.accounts),
+        people=house.people,
         entry=settings.accounts,
         oidc=settings.oidc,
     )

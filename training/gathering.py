@@ -86,13 +86,13 @@ def from_votes(store: Reader) -> Gathered:
 
 def new_votes(store: Reader, since: Mapping[str, int]) -> int:
     """How many usable opinions came after the mark `since`: enough of them make a run due."""
-    choices = store.choices()
+    choices = screening.known(store.choices())
     return screening.usable_votes(store.judged(), since, choices, store.compared(choices))
 
 
 def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
     judged, dropped = screening.screen(store.judged())
-    return judged, store.choices(), dropped
+    return judged, list(screening.known(store.choices())), dropped
 
 
 def _ranker(judged: Sequence[Judged]) -> vote_model.VoteModel | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from feedback.dialogues import uses_tools
-from feedback.records import MANNERS, Choice, Judged, Turn, normalise
+from feedback.records import MANNERS, Choice, Correction, Judged, Rating, Turn, normalise
 
+_Opinion = TypeVar("_Opinion", Rating, Correction, Choice)
 LONGEST_ANSWER = 8_000
 """Characters. A bound on what one vote can cost; the trainer cuts by tokens, and finer."""
 LONGEST_PROMPT = 32_000
@@ -38,16 +40,26 @@ def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
     return int.from_bytes(hashlib.sha256(plain).digest()[:8]) < share * 2**64
 
 
+def known(rows: Iterable[_Opinion]) -> tuple[_Opinion, ...]:
+    """Opinions of people with an account.
+
+    One person may be any number of guests, and would else be counted as often as they like.
+    """
+    return tuple(row for row in rows if row.role != "guest")
+
+
 def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     """The turns that may be learned from, in the order given, and how many were dropped for each reason.
 
     A whole turn is dropped for what `unfit` and `untaught` say. Of an answer that must not be imitated
     (`inimitable`) the thumbs-up are taken off and the rest stays: it may still be the worse side of a pair.
-    Corrections longer than an answer may be are taken off too. What then has no opinion left is dropped.
+    Corrections longer than an answer may be are taken off too, and all that guests say. What then has no
+    opinion left is dropped.
     """
     kept: list[Judged] = []
     dropped: Counter[str] = Counter()
     for item in judged:
+        item = replace(item, ratings=known(item.ratings), corrections=known(item.corrections))
         reason = unfit(item.turn) or untaught(item)
         flaw = inimitable(item.turn) if not reason else None
         if not reason:
