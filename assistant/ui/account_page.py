@@ -20,6 +20,7 @@ from assistant.entry import OidcSection
 from assistant.limits import Limits, TooMany
 from assistant.people import People, Person
 from assistant.ui import paper
+from assistant.ui.entrance import proof
 from assistant.ui.gate import COOKIE, account_of, address_of, same_origin
 from assistant.ui.words import number, sentence, when
 
@@ -137,7 +138,7 @@ class _Own:
                 self._people.keys(account),
             )
         )
-        return draw(person, sessions, keys, self._oidc, key=key, said=said, problem=problem)
+        return draw(person, sessions, keys, self._oidc, proof(request), key=key, said=said, problem=problem)
 
 
 def draw(
@@ -145,12 +146,13 @@ def draw(
     sessions: Sequence[Credential],
     keys: Sequence[Credential],
     oidc: OidcSection,
+    connect: str,
     *,
     key: str = "",
     said: str = "",
     problem: str = "",
 ) -> HTMLResponse:
-    """The page. `key` is shown this once."""
+    """The page. `key` is shown this once; `connect` proves that the link to the sign-in service is ours."""
     account = person.account
     told = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
     told += f'<p class="said" role="status">{escape(said)}</p>' if said else ""
@@ -165,7 +167,7 @@ def draw(
         f"<h2>Sessions</h2>{_table(sessions, 'end-session', 'Browser')}"
         f"{_button('end-sessions', 'End all other sessions')}"
         f"<h2>API keys</h2>{_table(keys, 'end-key', 'Purpose')}{_new_key()}"
-        f"<h2>Password</h2>{_password(person)}{_services(person, oidc)}"
+        f"<h2>Password</h2>{_password(person)}{_services(person, oidc, connect)}"
         f"{paper.other('/', 'Back to the chat')}"
     )
     sheet = paper.wide("Your account", f'<div class="account">{body}</div>')
@@ -207,12 +209,12 @@ def _password(person: Person) -> str:
     return paper.form(f"{_HOME}/password", "Change the password", *fields)
 
 
-def _services(person: Person, oidc: OidcSection) -> str:
+def _services(person: Person, oidc: OidcSection, connect: str) -> str:
     if not oidc.on:
         return ""
     if person.identities:
         return f"<h2>Sign-in</h2><p>You can also sign in with {escape(oidc.name)}.</p>"
-    return f"<h2>Sign-in</h2>{paper.link('/oidc/login?connect=1', f'Connect with {oidc.name}')}"
+    return f"<h2>Sign-in</h2>{paper.link(f'/oidc/login?connect={connect}', f'Connect with {oidc.name}')}"
 
 
 def _nobody() -> HTMLResponse:

@@ -29,7 +29,7 @@ from training.records import TrainingError
 from training.registry import BASE, Registry
 from training.runs import Runs
 
-STYLES = ("colours", "parts", "admin", "comparison", "monitor")
+STYLES = ("colours", "parts", "admin", "comparison", "monitor", "people")
 _EVERY_SECONDS = 2.0
 _MOST_RUNS = 20
 _MOST_ADAPTERS = 20

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from assistant.accounts import SESSION_DAYS, SHORTEST_PASSWORD, AccountError, Accounts
+from assistant.credentials import digest
 from assistant.doors import opens
 from assistant.entry import AccountsSection, OidcSection
 from assistant.limits import Limits, TooMany
@@ -198,6 +199,15 @@ def let_in(
         secure=request.url.scheme == "https",
     )
     return response
+
+
+def proof(request: Request) -> str:
+    """What only a page of ours for this session knows: for links that begin something, which have no form.
+
+    Else another site could lead somebody who is signed in here through a sign-in of its own choice, and have
+    that connected with their account.
+    """
+    return digest(f"link\x00{request.cookies.get(COOKIE, '')}")[:32]
 
 
 def inside(address: str) -> str:

@@ -36,7 +36,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 # Of gradio's own addresses those that a page of ours needs; it brings many more, and all of them stay shut.
 _GRADIO = re.compile(
     r"/(?:config|theme\.css|robots\.txt|favicon\.ico|manifest\.json|(?:assets|static|svelte)/.+"
-    r"|gradio_api/(?:info|startup-events|theme\.css|queue/(?:join|data)|cancel|reset|heartbeat/[^/]+))?/?"
+    r"|gradio_api/(?:info|app_id|startup-events|theme\.css|queue/(?:join|data)|cancel|reset|heartbeat/[^/]+))?/?"
 )
 _FILES = re.compile(r"/gradio_api/(?:upload|upload_progress|file=.+)")
 # Gradio builds functions from templates, hence 'unsafe-eval'; nothing may come from or go to elsewhere.
@@ -132,23 +132,26 @@ class Gate:
         if door is None:
             log.error("%s declares no role, so nobody gets there", doors.name(route))
             return _shut(connection, 403)
-        if door.by == "key":
-            return await self._by_key(connection, scope, door)
-        return await self._by_session(connection, scope, door, route)
+        refusal = None if door.by == "session" else await self._by_key(connection, scope, door)
+        if refusal is None and door.by != "key":
+            refusal = await self._by_session(connection, scope, door, route)
+        return refusal
 
     # -- programs ----------------------------------------------------------------------------------
 
     async def _by_key(self, connection: HTTPConnection, scope: Scope, door: Door) -> Response | None:
+        """A key that is sent is looked at, also where none is needed: nowhere may keys be tried uncounted."""
+        needed, address = door.by == "key", address_of(connection)
         scheme, _, key = connection.headers.get("authorization", "").partition(" ")
-        key, address = key.strip(), address_of(connection)
-        if scheme.lower() != "bearer" or not key:
-            return _program(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        if not key:
+            return _no_key() if needed else None
         try:
             self._limits.key(address)
             account = await to_thread.run_sync(self._accounts.by_key, key)
             if account is None:
                 self._limits.wrong_key(key, address)
-                return _program(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
+                return _no_key() if needed else None
             if door.role is not None and not account.may(door.role):
                 return _program(403, f"this needs the role {door.role}; {account.name} has {account.role}")
             self._limits.api(account)
@@ -206,6 +209,10 @@ class Gate:
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _no_key() -> JSONResponse:
+    return _program(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
 
 
 def _program(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:

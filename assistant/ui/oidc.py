@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import httpx
+import httpx2
 from anyio import to_thread
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
@@ -28,7 +28,7 @@ from assistant.doors import opens
 from assistant.entry import OidcSection
 from assistant.people import People
 from assistant.ui import paper
-from assistant.ui.entrance import account_of, inside, let_in
+from assistant.ui.entrance import account_of, foreign, inside, let_in, proof
 from assistant.ui.words import browser, sentence
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ _COOKIE = "apprentice_oidc"
 _SECONDS = 600
 """How long somebody may take to sign in there."""
 # What a service that is down, slow, or not what it says may do to us
-_TROUBLE = (AuthlibBaseError, JoseError, httpx.HTTPError, ValueError, RuntimeError, KeyError)
+_TROUBLE = (AuthlibBaseError, JoseError, httpx2.HTTPError, ValueError, RuntimeError, KeyError)
 
 
 def install(app: FastAPI, people: People, section: OidcSection) -> None:
@@ -93,7 +93,10 @@ class _Ways:
         account = await to_thread.run_sync(account_of, request, self._people.accounts)
         request.session["next"] = inside(request.query_params.get("next", "/"))
         request.session.pop("connect", None)
-        if "connect" in request.query_params and account is not None and account.role != "guest":
+        shown = request.query_params.get("connect", "")
+        if shown and account is not None and account.role != "guest":
+            if not secrets.compare_digest(shown.encode(), proof(request).encode()):
+                return foreign()
             request.session["connect"] = account.id
         try:
             where = request.url_for("oidc_callback")

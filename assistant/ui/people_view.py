@@ -52,15 +52,13 @@ class Looking:
 def filters(which: str, waiting: int) -> str:
     """Whom to show."""
     buttons = "".join(
-        button(
-            f"{label} ({waiting})" if name == "pending" and waiting else label,
-            "people_show",
-            look="small on" if name == which else "small",
-            which=name,
-        )
+        f'<button type="button" class="small" data-act="people_show" data-which="{name}" '
+        f'aria-pressed="{str(name == which).lower()}">{label}'
+        f"{f' ({waiting})' if name == 'pending' and waiting else ''}</button>"
         for name, label in _NAMES.items()
     )
-    return f'<h2>People</h2><div class="levers" role="group" aria-label="Whom to show">{buttons}</div>'
+    group = f'<div class="ranges" role="group" aria-label="Whom to show">{buttons}</div>'
+    return f'<div class="heading"><h2>People</h2>{group}</div>'
 
 
 def table(found: Sequence[Person], total: int, after: int) -> str:
@@ -95,8 +93,8 @@ def _row(one: Person) -> str:
 
 def _state(one: Person) -> str:
     if one.account.pending:
-        return ' <span class="tag">waits</span>'
-    return ' <span class="tag">locked out</span>' if one.account.disabled else ""
+        return ' <span class="badge warn">waits</span>'
+    return ' <span class="badge bad">locked out</span>' if one.account.disabled else ""
 
 
 def detail(one: Person, keys: Sequence[Credential]) -> str:
@@ -104,7 +102,7 @@ def detail(one: Person, keys: Sequence[Credential]) -> str:
     account = one.account
     ways = ["a password"] if one.has_password else []
     ways += [escape(issuer) for issuer in one.identities]
-    levers = [button("Approve", "person_approve", look="small primary", name=account.name)] * account.pending
+    levers = [button("Approve", "person_approve", look="small main", name=account.name)] * account.pending
     if account.role != "guest":
         act = ("Let in again", "person_enable") if account.disabled else ("Lock out", "person_disable")
         levers.append(button(*act, name=account.name))
@@ -279,13 +277,13 @@ def build(blocks: gr.Blocks, bus: Any, people: People, door: Doorman) -> None:
     looking = gr.State(Looking())
     parts: dict[str, Any] = {"filters": html("people-filters")}
     search = gr.Textbox(label="Look for a name", elem_id="people-search", max_length=60)
-    parts |= {"people": html("people"), "link": html("people-link"), "person": html("person-detail")}
+    parts |= {"people": html("people-list"), "link": html("people-link"), "person": html("person-detail")}
     with gr.Row(elem_id="person-levers", visible=False) as levers:
         parts["role"] = gr.Dropdown(list(ROLES), label="Role", elem_id="person-role", filterable=False)
         parts["groups"] = gr.Textbox(label="Groups, with commas", elem_id="person-groups", max_length=600)
         save = gr.Button("Save", size="sm", elem_id="person-save", scale=0)
     parts["levers"] = levers
-    html("people-new-head", value="<h2>New account</h2>")
+    html("people-new-head", value='<div class="heading"><h2>New account</h2></div>')
     with gr.Row(elem_id="people-new"):
         parts["new_name"] = gr.Textbox(label="Name", elem_id="new-name", max_length=60)
         new_role = gr.Dropdown(list(ROLES), value="user", label="Role", elem_id="new-role", filterable=False)

@@ -129,7 +129,7 @@ def test_a_sign_in_service_is_offered_or_shown(people: People) -> None:
     service = OidcSection("https://id.example.org", "us", name="the shop")
     http = client(people, "uwe", service)
     text = http.get("/account").text
-    assert 'href="/oidc/login?connect=1"' in text
+    assert re.search(r'href="/oidc/login\?connect=[0-9a-f]{32}"', text)
     # Who has no password needs none to choose one.
     assert "Present password" not in text
     people.connect(people.accounts.get("uwe"), service.issuer, "17")

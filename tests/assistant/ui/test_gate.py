@@ -194,10 +194,17 @@ def test_who_guesses_keys_has_to_wait(house: House) -> None:
         assert http.get("/v1/who", headers=bearer("sk-the-same-old-one")).status_code == 401
     assert http.get("/v1/who", headers=bearer(good)).status_code == 200
     statuses = [http.get("/v1/who", headers=bearer(f"sk-{number}")).status_code for number in range(25)]
-    assert statuses == [401] * 19 + [429] * 6
+    assert statuses == [401] * 19 + [429] * 6  # the old one was the first
     answer = http.get("/v1/who", headers=bearer(good))
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 200
+
+
+def test_keys_are_not_tried_uncounted_where_none_is_needed(house: House) -> None:
+    http = client(house, None)
+    statuses = [http.post("/anyone", headers=bearer(f"sk-{number}")).status_code for number in range(25)]
+    assert statuses == [200] * 20 + [429] * 5
+    assert http.post("/anyone").status_code == 200
 
 
 # -- neither -------------------------------------------------------------------------------------------

@@ -53,6 +53,10 @@ def client(house: House, section: OidcSection) -> TestClient:
         found = account_of(request, house.accounts)
         return [found.name, found.role] if found else None
 
+    @app.get("/proof")
+    def shown(request: oidc.Request) -> str:
+        return oidc.proof(request)
+
     return TestClient(app, follow_redirects=False)
 
 
@@ -217,18 +221,35 @@ def test_one_lands_only_on_this_server(house: House, section: OidcSection) -> No
     assert sign_in(http, next="//evil.example").headers["location"] == "/"
 
 
+def as_person(house: House, http: TestClient, name: str) -> str:
+    """Sign in here, and the proof that stands in the link on one's own page."""
+    http.cookies.set(COOKIE, house.accounts.new_session(house.accounts.get(name)))
+    found: str = http.get("/proof").json()
+    return found
+
+
 def test_somebody_with_an_account_connects_it(house: House, service: Provider, section: OidcSection) -> None:
     http = client(house, section)
-    http.cookies.set(COOKIE, house.accounts.new_session(house.accounts.get("uwe")))
-    assert sign_in(http, connect="1").headers["location"] == "/account"
+    shown = as_person(house, http, "uwe")
+    assert sign_in(http, connect=shown).headers["location"] == "/account"
     http.cookies.clear()
     sign_in(http)
     assert http.get("/who").json() == ["uwe", "user"]
     # The same identity at another account is refused.
-    http.cookies.set(COOKIE, house.accounts.new_session(house.accounts.get("ana")))
-    answer = sign_in(http, connect="1")
+    http.cookies.clear()
+    answer = sign_in(http, connect=as_person(house, http, "ana"))
     assert answer.status_code == 403
     assert "another account already" in answer.text
+
+
+def test_another_site_can_not_have_its_own_sign_in_connected(
+    house: House, service: Provider, section: OidcSection
+) -> None:
+    http = client(house, section)
+    as_person(house, http, "uwe")
+    for guess in ("1", "x" * 32, "ü"):
+        assert http.get("/oidc/login", params={"connect": guess}).status_code == 403
+    assert service.asked == []
 
 
 def test_without_a_session_there_is_nothing_to_connect(house: House, section: OidcSection) -> None:
