@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from assistant import routing
+from assistant import doors, routing
 from assistant.accounts import Account, Accounts
 from assistant.approvals import Approvals, NotApproved
 from assistant.audit import DOOR
@@ -73,8 +73,9 @@ def bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Acco
 
     async def account(request: Request) -> Account:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        found = None
-        if scheme.lower() == "bearer" and key.strip():
+        # The gate in front of the whole application has looked it up already.
+        found: Account | None = request.scope.get(doors.KEYED)
+        if found is None and scheme.lower() == "bearer" and key.strip():
             found = await run_in_threadpool(accounts.by_key, key.strip())
         if found is None:
             raise HTTPException(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
@@ -83,7 +84,7 @@ def bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Acco
         DOOR.set("api")
         return found
 
-    return account
+    return doors.mark(account, doors.Door(role, "key"))
 
 
 def _health(
@@ -93,10 +94,12 @@ def _health(
     admin: Callable[[Request], Awaitable[Account]],
 ) -> None:
     @routes.get("/healthz")
+    @doors.opens(None)
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @routes.get("/readyz")
+    @doors.opens(None)
     async def readyz() -> JSONResponse:
         reason = await run_in_threadpool(ready)
         if reason is None:
@@ -104,6 +107,7 @@ def _health(
         return JSONResponse({"status": "not ready", "reason": reason}, 503)
 
     @routes.get("/metrics")
+    @doors.opens(None)
     async def metrics_text(request: Request) -> PlainTextResponse:
         # A proxy on the same machine speaks for the whole world, so behind one the key is needed.
         near = request.client is not None and request.client.host in ("127.0.0.1", "::1")

@@ -34,6 +34,7 @@ from assistant.gaps import Gaps
 from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
+from assistant.people import People
 from assistant.prompt import with_system
 from assistant.requests import LARGEST_BODY
 from assistant.reviewing import ReviewDesk
@@ -71,6 +72,7 @@ class House:
     database: Database
     store: Store
     accounts: Accounts
+    people: People
     runs: Runs
     registry: Registry
     canaries: Canaries
@@ -91,13 +93,14 @@ def open_house(settings: Settings) -> House:
     database = connect(settings.database)
     migrations.upgrade(database)
     audit, store = Audit(database), Store(database)
-    runs = Runs(database, witness=audit.within)
+    accounts, runs = Accounts(database), Runs(database, witness=audit.within)
     registry = Registry(database, settings.home / "adapters", audit.within)
     return House(
         settings=settings,
         database=database,
         store=store,
-        accounts=Accounts(database),
+        accounts=accounts,
+        people=People(accounts, audit.note),
         runs=runs,
         registry=registry,
         canaries=Canaries(database, registry, settings.promotion.plan, audit.within),
@@ -251,6 +254,9 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         approvals=approvals,
         reviews=reviews,
         choice_share=settings.chat.choice_share,
+        people=house.people,
+        entry=settings.accounts,
+        oidc=settings.oidc,
     )
     return app
 

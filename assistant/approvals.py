@@ -257,7 +257,7 @@ def choose(
 
 
 def _of_users(item: Judged) -> list[Correction]:
-    return [correction for correction in item.corrections if correction.role == "user"]
+    return [correction for correction in item.corrections if correction.role in ("guest", "user")]
 
 
 def _tokens(question: str, answer: str) -> int:

@@ -27,6 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from assistant.entry import AccountsSection, OidcSection
 from assistant.errors import AssistantError
 from feedback.review_records import KINDS, ReviewSettings
 from training.canary import Plan
@@ -160,6 +161,8 @@ _SECTIONS: Mapping[str, type] = {
     "monitoring": MonitoringSection,
     "documents": DocumentsSection,
     "review": ReviewSettings,
+    "accounts": AccountsSection,
+    "oidc": OidcSection,
 }
 
 
@@ -191,6 +194,8 @@ class Settings(BaseSettings):
     monitoring: MonitoringSection = field(default_factory=MonitoringSection)
     documents: DocumentsSection = field(default_factory=DocumentsSection)
     review: ReviewSettings = field(default_factory=ReviewSettings)
+    accounts: AccountsSection = field(default_factory=AccountsSection)
+    oidc: OidcSection = field(default_factory=OidcSection)
 
     @field_validator("home")
     @classmethod

@@ -115,11 +115,12 @@ class Reader:
         """Every thumb since the rating with the id `after`, as it was given, in order of time.
 
         A changed or withdrawn one stands beside what it changed: what has been counted can't be uncounted.
+        Guests' are left out: one person may be any number of them.
         """
         query = (
             select(turns.c.conversation_id, turns.c.adapter, turns.c.created_at, ratings.c.thumb)
             .join(turns)
-            .where(ratings.c.id > after, ratings.c.thumb.is_not(None))
+            .where(ratings.c.id > after, ratings.c.thumb.is_not(None), ratings.c.role != "guest")
             .order_by(ratings.c.id)
         )
         with self._database.read() as connection:

@@ -27,7 +27,8 @@ EXAMPLE = "example"
 Thumb = Literal["up", "down"]
 TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
 Preference = Literal["first", "second", "tie", "both_bad"]
-Role = Literal["user", "staff", "admin"]
+Role = Literal["guest", "user", "staff", "admin"]
+"""Who somebody was when they judged. A guest has no account: nobody knows how many people guests are."""
 Cause = Literal["missing", "unretrieved", "misread", "other"]
 """Why an answer was bad: no document tells it; one does but was not retrieved; it was and was misread; it is
 not about knowledge."""

@@ -321,7 +321,7 @@ class Store(Reader):
 
         Raises `NotFound`, `Invalid`.
         """
-        owner = person_id if role == "user" else None
+        owner = None if role in ("staff", "admin") else person_id
         first, second = self.turn(first_turn_id, owner), self.turn(second_turn_id, owner)
         if first.prompt_key != second.prompt_key or first.id == second.id:
             raise Invalid("a choice needs two different answers to the same prompt")

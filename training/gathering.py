@@ -94,14 +94,15 @@ def new_votes(store: Reader, since: Mapping[str, int]) -> int:
 
     Only what was judged since then is read, so this costs the same however much there was before.
     """
-    choices, touched = store.choices(since.get("choices", 0)), store.touched(since, _MOST_TOUCHED + 1)
+    choices = screening.known(store.choices(since.get("choices", 0)))
+    touched = store.touched(since, _MOST_TOUCHED + 1)
     judged = store.judged(touched if len(touched) <= _MOST_TOUCHED else None)
     return screening.usable_votes(judged, since, choices, store.compared(choices))
 
 
 def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
     judged, dropped = screening.screen(store.judged())
-    return judged, store.choices(), dropped
+    return judged, list(screening.known(store.choices())), dropped
 
 
 def _ranker(judged: Sequence[Judged]) -> vote_model.VoteModel | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from feedback.reading import Reader
 from feedback.records import Judged, Message
 from training import vote_model
-from training.screening import held_out, screen
+from training.screening import held_out, known, screen
 from training.settling import settle, settle_choices, settle_corrections
 from training.vote_model import JUDGES_FROM
 
@@ -62,7 +62,7 @@ class KeptBack:
 def read(store: Reader) -> KeptBack:
     """The held-out opinions so far."""
     judged = [item for item in screen(store.judged())[0] if held_out(item.opening)]
-    choices = store.choices()
+    choices = known(store.choices())
     compared = {name: item for name, item in store.compared(choices).items() if held_out(item.opening)}
     found = [(one.turn.id, one.item, one.turn.answer, one.up, one.people[0]) for one in settle(judged)[0]]
     for item, row in settle_corrections(judged):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from feedback.dialogues import uses_tools
-from feedback.records import MANNERS, TOLD_BY_DOCUMENTS, Choice, Judged, Turn, normalise
+from feedback.records import MANNERS, TOLD_BY_DOCUMENTS, Choice, Correction, Judged, Rating, Turn, normalise
 
+_Opinion = TypeVar("_Opinion", Rating, Correction, Choice)
 LONGEST_ANSWER = 8_000
 """Characters. A bound on what one vote can cost; the trainer cuts by tokens, and finer."""
 LONGEST_PROMPT = 32_000
@@ -25,6 +27,7 @@ _ECHO_SHARE = 0.6
 _ECHO_LEAST = 12
 """Words that an answer must have to be called an echo: short ones repeat the question by nature."""
 _UNTAUGHT = ("missing", "unretrieved")
+_STAFF = ("staff", "admin")
 
 
 def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
@@ -38,18 +41,26 @@ def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
     return int.from_bytes(hashlib.sha256(plain).digest()[:8]) < share * 2**64
 
 
+def known(rows: Iterable[_Opinion]) -> tuple[_Opinion, ...]:
+    """Opinions of people with an account.
+
+    One person may be any number of guests, and would else be counted as often as they like.
+    """
+    return tuple(row for row in rows if row.role != "guest")
+
+
 def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     """The turns that may be learned from, in the order given, and how many were dropped for each reason.
 
-    A whole turn is dropped for what `unusable` and `untaught` say. Users' votes that staff called
-    invalid are taken off. Of an answer that must not be imitated (`inimitable`) the thumbs-up are taken off
-    and the rest stays: it may still be the worse side of a pair. Corrections longer than an answer may be
-    are taken off too. What then has no opinion left is dropped.
+    A whole turn is dropped for what `unusable` and `untaught` say. What guests say is taken off, and users'
+    votes that staff called invalid. Of an answer that must not be imitated (`inimitable`) the thumbs-up are
+    taken off and the rest stays: it may still be the worse side of a pair. Corrections longer than an answer
+    may be are taken off too. What then has no opinion left is dropped.
     """
     kept: list[Judged] = []
     dropped: Counter[str] = Counter()
     for item in judged:
-        item = valid(item)
+        item = valid(replace(item, ratings=known(item.ratings), corrections=known(item.corrections)))
         reason = unusable(item) or untaught(item)
         flaw = inimitable(item.turn) if not reason else None
         if not reason:
@@ -119,8 +130,8 @@ def valid(item: Judged) -> Judged:
         return item
     return replace(
         item,
-        ratings=tuple(row for row in item.ratings if row.role != "user"),
-        corrections=tuple(row for row in item.corrections if row.role != "user"),
+        ratings=tuple(row for row in item.ratings if row.role in _STAFF),
+        corrections=tuple(row for row in item.corrections if row.role in _STAFF),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from assistant.commands.common import Home, Json, house_of, show
+from assistant.commands.common import Home, Json, house_of, show, who
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]
 
@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="The account's name.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     user = typer.Typer(no_args_is_help=True, help="Accounts and API keys.")
-    for command in (add, list_, groups, disable, delete, key):
+    for command in (add, list_, groups, role, approve, disable, enable, link, delete, key):
         user.command(command.__name__.rstrip("_"))(command)
     app.add_typer(user, name="user")
 
@@ -61,13 +61,14 @@ def list_(home: Home = None, as_json: Json = False) -> None:
                 "role": account.role,
                 "groups": list(account.groups),
                 "disabled": account.disabled,
+                "pending": account.pending,
                 "created_at": account.created_at.isoformat(timespec="seconds"),
             }
             for account in house.accounts.all()
         ]
     show(
         [row if as_json else row | {"groups": ", ".join(row["groups"])} for row in rows],
-        ("name", "role", "groups", "disabled", "created_at"),
+        ("name", "role", "groups", "disabled", "pending", "created_at"),
         as_json,
         "no accounts yet: apprentice user add NAME",
     )
@@ -84,11 +85,47 @@ def groups(
     typer.echo(f"{name} is in {', '.join(account.groups) or 'no group'}")
 
 
+def role(
+    name: Name,
+    given: Annotated[str, typer.Argument(metavar="ROLE", help="user, staff or admin.")],
+    home: Home = None,
+) -> None:
+    """Give an account another role."""
+    from assistant.accounts import ROLES
+
+    found = next((one for one in ROLES if one == given), None)
+    if found is None:
+        raise typer.BadParameter(f"{given!r} is no role; it is one of {', '.join(ROLES)}")
+    with house_of(home) as house:
+        house.people.set_role(name, found, who())
+    typer.echo(f"{name} is {found}")
+
+
+def approve(name: Name, home: Home = None) -> None:
+    """Let somebody in who signed up."""
+    with house_of(home) as house:
+        account = house.people.approve(name, who())
+    typer.echo(f"{name} is {account.role}")
+
+
 def disable(name: Name, home: Home = None) -> None:
     """Lock an account out at once."""
     with house_of(home) as house:
-        house.accounts.disable(name)
+        house.people.disable(name, who())
     typer.echo(f"{name} is locked out")
+
+
+def enable(name: Name, home: Home = None) -> None:
+    """Let somebody in again who was locked out."""
+    with house_of(home) as house:
+        house.people.enable(name, who())
+    typer.echo(f"{name} may come in again")
+
+
+def link(name: Name, home: Home = None) -> None:
+    """Print a one-time address, behind the server's own, at which somebody chooses a password."""
+    with house_of(home) as house:
+        typer.echo(f"/password?token={house.people.reset_link(name, who())}")
 
 
 def delete(name: Name, home: Home = None) -> None:

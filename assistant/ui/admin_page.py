@@ -14,6 +14,7 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account, Accounts
+from assistant.people import People
 from assistant.ui import admin_views as views
 from assistant.ui import (
     audit_view,
@@ -23,6 +24,7 @@ from assistant.ui import (
     lineage_view,
     monitoring,
     notices_view,
+    people_view,
     preparing,
     run_view,
     settings_view,
@@ -36,7 +38,7 @@ from assistant.ui.page import Doorman, Parts, Wire, decision_buttons, queued
 from training import curves, lineage
 from training.records import Adapter, NotFound, Run
 
-STYLES = ("colours", "parts", "admin", "comparison", "monitor", "desk")
+STYLES = ("colours", "parts", "admin", "comparison", "monitor", "desk", "people")
 _EVERY_SECONDS = 2.0
 _AHEAD_SECONDS = 5.0
 _MOST_RUNS = 20
@@ -215,7 +217,7 @@ class AdminEvents:
             return None
 
 
-def build(desk: Desk, accounts: Accounts) -> gr.Blocks:
+def build(desk: Desk, accounts: Accounts, people: People) -> gr.Blocks:
     """The page, ready to be mounted."""
     door = Doorman(accounts, "admin")
     events = AdminEvents(desk, door)
@@ -233,6 +235,8 @@ def build(desk: Desk, accounts: Accounts) -> gr.Blocks:
                     parts |= _adapters()
                 with gr.Tab("Monitoring", id="monitoring"):
                     watched = monitoring.section()
+                with gr.Tab("People", id="people"):
+                    people_view.build(blocks, parts["top"], people, door)
                 with gr.Tab("Settings", id="settings"):
                     parts["settings"] = html("settings")
                 with gr.Tab("Audit", id="audit") as audit:

@@ -6,6 +6,8 @@
 // 'canary_start' 'canary_stop' 'audit_older' 'audit_newer' 'audit_verify'
 // 'switch_documents' 'approval_end' 'approval_make' 'switch_learning' 'older_chats' 'pin_chat' 'rename_chat'
 // 'delete_chat' 'leave_row' 'choose' 'open_receipt' 'close_receipt'
+// 'people_show' 'people_more' 'person_open' 'person_approve' 'person_enable' 'person_disable' 'person_link'
+// 'person_end_sessions' 'person_end_key'
 // 'show_days' 'document_remove' 'documents_more' 'gap_close' 'gap_reopen' 'cause_set'
 const bus = new AbortController();
 const listen = (target, name, handler, options = {}) =>

@@ -277,6 +277,7 @@ class ChatEvents:
     async def _begin(
         self, page: Page, account: Account, parent: str | None, question: str, epoch: int, again: bool
     ) -> list[Running]:
+        self._door.pace(account)
         conversation_id = await to_thread.run_sync(self._conversation, page, account, question)
         if page.epoch == epoch:
             page.conversation_id = conversation_id

@@ -14,6 +14,7 @@ import gradio as gr
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
+from assistant.limits import Limits
 from assistant.receipts import Receipts
 from assistant.ui import approval_form, consent, theme
 from assistant.ui.buttons import icon
@@ -25,6 +26,7 @@ from assistant.ui.history import EXAMPLES
 from assistant.ui.history_events import LONGEST_SEARCH, HistoryEvents
 from assistant.ui.page import Doorman, Page, Wire, queued
 from assistant.ui.streams import Streams
+from feedback.records import Role
 
 MOST_AT_ONCE = 400
 """Events that may run at the same moment (gradio's own limit is 40): every answer that is watched is one."""
@@ -49,8 +51,13 @@ def build(
     approvals: Approvals | None = None,
     offering: Offering | None = None,
     receipts: Receipts | None = None,
+    role: Role = "user",
+    limits: Limits | None = None,
 ) -> gr.Blocks:
-    """The page, ready to be mounted. `examples` are offered before the first question."""
+    """The page, ready to be mounted. `examples` are offered before the first question.
+
+    It is for `role` and those above it; `limits` bound how often somebody may ask.
+    """
     with gr.Blocks(title=TITLE, fill_width=True, fill_height=True, analytics_enabled=False) as blocks:
         page = gr.State(Page())
         with gr.Row(elem_id="shell"):
@@ -59,7 +66,7 @@ def build(
                 middle = _conversation()
                 foot = _foot()
         parts = {**side, **middle, **foot}
-        door = Doorman(accounts, "user")
+        door = Doorman(accounts, role, limits)
         streams, approvable = Streams(chat), lambda: approvals is not None and approvals.enabled
         events = ChatEvents(chat, door, streams, examples, approvable, offering)
         form = FeedbackForm(events, chat.store, door, Drafts(), approvals)

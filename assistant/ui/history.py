@@ -50,12 +50,20 @@ def heading(title: str) -> str:
 
 
 def person(account: Account) -> str:
-    """Who is signed in, where else they may go, and the way out."""
+    """Who is signed in, where else they may go, and the way out; for a guest, the way in."""
+    if account.role == "guest":
+        who = (
+            '<span class="name"><b>Guest</b><span>These chats stay in this browser for a week.</span></span>'
+        )
+        return (
+            f'<div class="who">{who}</div><div class="ways"><a href="/login">{icon("leave")}Sign in</a></div>'
+        )
     admin = f'<a href="/admin">{icon("gear")}Admin</a>' if account.may("admin") else ""
     documents = f'<a href="/documents">{icon("book")}Documents</a>' if account.may("staff") else ""
     return (
         f'<div class="who"><span class="initial" aria-hidden="true">{escape(account.name[:1].upper())}</span>'
-        f'<span class="name"><b>{escape(account.name)}</b><span>{account.role}</span></span></div>'
+        f'<a class="name" href="/account" title="Your account"><b>{escape(account.name)}</b>'
+        f"<span>{account.role}</span></a></div>"
         f'<div class="ways">{documents}{admin}{sign_out()}</div>'
     )
 

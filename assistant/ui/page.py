@@ -24,6 +24,7 @@ from anyio import to_thread
 from assistant.accounts import Account, AccountError, Accounts
 from assistant.audit import DOOR
 from assistant.errors import AssistantError
+from assistant.limits import Limits
 from assistant.ui.words import sentence
 from feedback.past import PAGE
 from feedback.records import FeedbackError, Role
@@ -147,9 +148,10 @@ def queued(blocks: gr.Blocks, at_once: int, waiting: int) -> gr.Blocks:
 class Doorman:
     """Tells a handler who is asking, and turns away who may not."""
 
-    def __init__(self, accounts: Accounts, role: Role) -> None:
+    def __init__(self, accounts: Accounts, role: Role, limits: Limits | None = None) -> None:
         self._accounts = accounts
         self._role = role
+        self._limits = limits
 
     async def admit(self, request: gr.Request) -> Account:
         """The account behind the request. Raises `AccountError` if it is gone, locked or may not."""
@@ -162,6 +164,11 @@ class Doorman:
             raise AccountError(f"this needs the role {self._role}")
         DOOR.set("page")
         return account
+
+    def pace(self, account: Account) -> None:
+        """Count a question of this person. Raises `TooMany`."""
+        if self._limits is not None:
+            self._limits.chat(account)
 
 
 class Wire:

@@ -127,3 +127,13 @@ def test_opening_turns_come_newest_first_page_by_page(store: Store, monkeypatch:
     found = list(store.opening_turns())
     assert [turn.id for turn, _ in found] == [again.id, second.id, first.id]
     assert {opening for _, opening in found} == {"Hello?"}
+
+
+def test_votes_of_guests_are_kept_and_count_for_nothing(store: Store) -> None:
+    """One person may be any number of guests."""
+    turn = asked(store)
+    rating = store.judge(turn.id, "ann", "guest", Verdict("up"))
+    assert store.votes(0) == []
+    assert [history.ratings[0].role for history in store.histories()] == ["guest"]
+    store.judge(turn.id, "ann", "user", Verdict("up"))
+    assert len(store.votes(rating.id)) == 1

@@ -20,6 +20,7 @@ from training.screening import (
     held_out,
     inimitable,
     is_echo,
+    known,
     screen,
     unfit,
     usable_votes,
@@ -323,3 +324,17 @@ def test_what_a_person_keeps_from_learning_is_dropped_whole() -> None:
     choice = Choice(1, "turn-1", "turn-2", "ann", "user", "first", NOW)
     assert usable_votes([], {}, [choice], {"turn-1": item, "turn-2": other}) == 1
     assert usable_votes([], {}, [choice], {"turn-1": withheld, "turn-2": other}) == 0
+
+
+def test_what_guests_say_teaches_nothing() -> None:
+    """One person may be any number of guests."""
+    guest = replace(rating("up"), role="guest")
+    item = Judged(a_turn(), TRAINED, (guest, rating("down", 2)), (replace(correction(), role="guest"),))
+    (kept,), dropped = screen([item])
+    assert kept.ratings == (rating("down", 2),)
+    assert kept.corrections == ()
+    assert dropped == {}
+    assert screen([replace(item, ratings=(guest,))])[1] == {"no_opinion": 1}
+    assert usable_votes([replace(item, ratings=(guest,))], {}) == 0
+    choice = Choice(1, "turn-1", "turn-2", "ann", "guest", "first", NOW)
+    assert known([choice, replace(choice, role="user")]) == (replace(choice, role="user"),)

@@ -71,6 +71,11 @@ def test_an_empty_list_says_what_will_be_there() -> None:
 
 def test_only_admins_are_shown_the_way_to_their_page() -> None:
     assert "/admin" in history.person(Account("p", "ana", "admin", False, NOON))
+    guest = history.person(Account("p", "guest-17", "guest", False, NOON))
+    assert "/login" in guest
+    assert "/logout" not in guest
+    assert "guest-17" not in guest
+    assert "/account" in history.person(Account("p", "ana", "admin", False, NOON))
     html = history.person(Account("p", "<uwe>", "user", False, NOON))
     assert "/admin" not in html
     assert "<uwe>" not in html
