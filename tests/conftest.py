@@ -33,6 +33,11 @@ from feedback.schema import (
     conversations,
     corrections,
     days,
+    deletions,
+    gap_turns,
+    gaps,
+    import_lines,
+    imports,
     metadata,
     ratings,
     turns,
@@ -40,6 +45,7 @@ from feedback.schema import (
 from feedback.store import Store
 
 FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals, causes]
+FACTS += [gaps, gap_turns, imports, import_lines, deletions]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""
