@@ -25,6 +25,8 @@ from assistant.approvals import Approvals
 from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
+from assistant.deletions import Deletions, Drop
+from assistant.deletions import watch as watch_deletions
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
 from assistant.examples import as_example
 from assistant.finding import Finding
@@ -50,6 +52,7 @@ from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
 from training.registry import Registry
 from training.runs import Runs
+from training.taints import Taints
 from training.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -90,7 +93,7 @@ def open_house(settings: Settings) -> House:
         runs=runs,
         registry=registry,
         canaries=Canaries(database, registry, settings.promotion.plan),
-        monitor=Monitor(Days(database), Alerts(database), runs, store),
+        monitor=Monitor(Days(database), Alerts(database), runs, store, Taints(database)),
     )
 
 
@@ -130,6 +133,16 @@ def approvals_of(house: House, library: Library) -> Approvals:
     return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
 
 
+def deletions_of(house: House, library: Library | None = None) -> Deletions:
+    """What deletes all data of a person. Only who has the library can take it out of the index."""
+    drop: Drop | None = None
+    if library is not None:
+        # Where documents are switched off nothing is found, and the rows of the index go by themselves.
+        drop = library.drop_answer if library.enabled else lambda _: None
+    settings = house.settings
+    return Deletions(house.database, house.accounts, house.runs, house.canaries, settings.home, drop)
+
+
 def live_name(registry: Registry) -> str | None:
     """The name of the adapter that is live."""
     live = registry.live()
@@ -165,6 +178,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     settings, engines = house.settings, engines_of(house.settings)
     triage = triage_of(house, library, engines)
     grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
+    deletions = deletions_of(house, library)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = chat_of(house, library, engines, grounds if library.enabled else None)
 
@@ -178,7 +192,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         watching = asyncio.create_task(watch(house.monitor, beat=False))
         sorting = asyncio.create_task(triage.run())
         mending = asyncio.create_task(_mend(approvals))
-        tasks = (janitor, watching, sorting, mending)
+        tasks = (janitor, watching, sorting, mending, asyncio.create_task(watch_deletions(deletions)))
         try:
             yield
         finally:

@@ -27,7 +27,7 @@ def export(
     """Write the feedback in one of the formats and return the number of rows.
 
     - `raw`: every turn that has ended with all that was said about it, older opinions included, which
-      `importing.py` reads back. `prompt`, `details`, `ratings`, `corrections`, `choices` are JSON in a string.
+      `importing.py` reads back. `prompt`, `details` and the opinions are JSON in a string.
     - `unpaired`: `{prompt, completion, tools, label}`, a row a live thumb, for `trl.KTOTrainer`.
     - `sft`: `{prompt, completion, tools}`, live corrections and answers with ups alone, for `trl.SFTTrainer`.
 

@@ -17,9 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from feedback.database import Database
 from training import adapters as files
+from training import taints
 from training.canary import Canary, running
 from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
 from training.schema import adapters, canaries, evaluations, promotions
+from training.taints import Taints
 
 Fence = Callable[[Connection], None]
 BASE = "base"
@@ -92,7 +94,8 @@ class Registry:
         """Make an adapter live from the next turn on. `base` takes every adapter away.
 
         Raises `NotFound`, and `Refused` if it is retired, its files are not what they were when it was
-        published, or its newest evaluation did not pass. `fence` as in `add`.
+        published, its newest evaluation did not pass, or it learned from somebody whose data was deleted.
+        `fence` as in `add`.
         """
         require(reason)
         if name == BASE:
@@ -104,6 +107,8 @@ class Registry:
         """Raise `NotFound` or `Refused` unless the adapter may answer people, as `promote` says."""
         adapter = self.get(name)
         self._check_servable(adapter)
+        with self._database.read() as connection:
+            taints.check(connection, name)
         evaluation = self.evaluation(name)
         if evaluation is None:
             raise Refused(f"{name} has not been evaluated; run `apprentice evaluate {name}` first")
@@ -115,12 +120,13 @@ class Registry:
     def rollback(self, *, actor: str, reason: str) -> Promotion:
         """Go back to what was live before what is live now. Raises `Refused` at the very beginning."""
         require(reason)
+        tainted = Taints(self._database).all()
         _now, *before = reversed(lineage(self.history(limit=10_000)))
         for earlier in before:
             if earlier is None:
                 return self._write(None, "rollback", actor, reason)
             adapter = self.get(earlier)
-            if not adapter.retired:
+            if not adapter.retired and earlier not in tainted:
                 self._check_servable(adapter)
                 return self._write(earlier, "rollback", actor, reason)
         raise Refused("the bare base model is live; there is nothing to go back to")
@@ -153,6 +159,8 @@ class Registry:
             one_writer(connection)
             if name is not None and connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
+            if name is not None:
+                taints.check(connection, name)
             # A canary is tried against what is live: with that it ends.
             if (canary := running_canary(connection)) is not None:
                 connection.execute(insert(canaries).values(_ended(canary, values)))

@@ -173,8 +173,24 @@ JSON = st.recursive(
     max_leaves=6,
 )
 KEYS = st.sampled_from(
-    ["messages", "prompt", "completion", "chosen", "rejected", "label", "input", "preferred_output"]
-    + ["non_preferred_output", "type", "data", "meta", "snapshot", "tools", "weight", "functions"]
+    [
+        "messages",
+        "prompt",
+        "completion",
+        "chosen",
+        "rejected",
+        "label",
+        "input",
+        "preferred_output",
+        "non_preferred_output",
+        "type",
+        "data",
+        "meta",
+        "snapshot",
+        "tools",
+        "weight",
+        "functions",
+    ]
 )
 MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["user", "assistant", "tool", "x"]), "content": JSON},
@@ -187,8 +203,7 @@ MESSAGE = st.fixed_dictionaries(
 def test_nothing_is_anything_but_read_or_refused(row: dict[str, Any]) -> None:
     try:
         line = read(row)
-    except Invalid as refused:
-        assert str(refused)
+    except Invalid:
         return
     assert line.said
     assert all(one.prompt and one.completion for one in line.said)

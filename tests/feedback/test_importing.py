@@ -1,4 +1,4 @@
-"""Tests of reading files in: whole or not at all, once, told from what was said here, and without much memory."""
+"""Tests of reading files in: whole or not at all, once, and told from what was said here."""
 
 from __future__ import annotations
 
