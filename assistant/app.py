@@ -19,7 +19,16 @@ from functools import partial
 from fastapi import FastAPI, HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assistant import api, approvals_api, documents_api, migrations
+from assistant import (
+    api,
+    api_errors,
+    approvals_api,
+    documents_api,
+    exchange_api,
+    migrations,
+    personal_api,
+    unserved,
+)
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.causes import Causes
@@ -35,6 +44,7 @@ from assistant.grounds import Grounds
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.prompt import with_system
+from assistant.request_ids import RequestIds
 from assistant.requests import LARGEST_BODY
 from assistant.settings import Settings
 from assistant.tools import open_toolbox
@@ -210,7 +220,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         return engines.ready() or engines.missing(live.name if live else None) or library.ready()
 
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    api.install_errors(app)
+    api_errors.install(app)
     app.include_router(
         api.router(
             chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics, approvals
@@ -219,8 +229,14 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     staff = api.bearer(house.accounts, "staff")
     app.include_router(approvals_api.router(approvals, lambda: live_name(house.registry), staff))
     app.include_router(documents_api.router(library, api.bearer(house.accounts, "user"), staff))
+    user, admin = api.bearer(house.accounts, "user"), api.bearer(house.accounts, "admin")
+    app.include_router(exchange_api.router(house.store, house.database, admin))
+    app.include_router(personal_api.router(house.store, house.registry, deletions, user, admin))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
+    uploads[exchange_api.IMPORT] = exchange_api.LARGEST
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
+    app.add_middleware(RequestIds)
+    app.include_router(unserved.router(user))
     # What is sent to a page waits here until it is taken in, and not in a folder of the whole machine.
     os.environ["GRADIO_TEMP_DIR"] = str(settings.home / "run" / "uploads")
     # Last, because a page at "/" takes every path that nobody took before.
@@ -369,7 +385,7 @@ def _too_large(largest: int) -> str:
 
 
 async def _refuse(send: Send, largest: int) -> None:
-    body = json.dumps(api.error_body(413, _too_large(largest))).encode()
+    body = json.dumps(api_errors.error_body(413, _too_large(largest))).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})

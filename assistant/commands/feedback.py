@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -38,15 +38,10 @@ def export(
     home: Home = None,
 ) -> None:
     """Write the feedback as JSONL."""
-    from feedback import exchange
-    from training import gathering, tool_pairs
+    from assistant import outgoing
 
     with house_of(home) as house:
-        if kind is Format.preference:
-            built = gathering.from_votes(house.store)
-            count = exchange.write_rows(tool_pairs.rows(house.store.judged(), built.training), out)
-        else:
-            count = exchange.export(house.store, cast("exchange.Format", kind.value), out)
+        count = outgoing.feedback(house.store, kind.value, out)
     typer.echo(f"{count} lines in {out}")
 
 
