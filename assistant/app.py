@@ -6,27 +6,39 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
 
-from assistant import api, approvals_api, documents_api, migrations, notices, origins
-from assistant.accounts import Accounts
+from assistant import (
+    api,
+    api_errors,
+    approvals_api,
+    documents_api,
+    exchange_api,
+    migrations,
+    notices,
+    origins,
+    personal_api,
+    unserved,
+)
+from assistant.accounts import ROLES, Accounts
 from assistant.approvals import Approvals
 from assistant.audit import Audit
+from assistant.body_limit import BodyLimit
 from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
+from assistant.deletions import Deletions, Drop
+from assistant.deletions import watch as watch_deletions
 from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
 from assistant.examples import as_example
 from assistant.finding import Finding
@@ -36,6 +48,7 @@ from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.people import People
 from assistant.prompt import with_system
+from assistant.request_ids import RequestIds
 from assistant.requests import LARGEST_BODY
 from assistant.reviewing import ReviewDesk
 from assistant.settings import Settings
@@ -56,6 +69,7 @@ from training.pipeline import Pipeline
 from training.preview import Previews
 from training.registry import Registry
 from training.runs import Runs
+from training.taints import Taints
 from training.worker import Worker
 
 if TYPE_CHECKING:
@@ -104,7 +118,7 @@ def open_house(settings: Settings) -> House:
         runs=runs,
         registry=registry,
         canaries=Canaries(database, registry, settings.promotion.plan, audit.within),
-        monitor=Monitor(Days(database), Alerts(database), runs, store),
+        monitor=Monitor(Days(database), Alerts(database), runs, store, Taints(database)),
         audit=audit,
     )
 
@@ -159,6 +173,16 @@ def reviews_of(house: House, library: Library, triage: Triage, approvals: Approv
     )
 
 
+def deletions_of(house: House, library: Library | None = None) -> Deletions:
+    """What deletes all data of a person. Only who has the library can take it out of the index."""
+    drop: Drop | None = None
+    if library is not None:
+        # Where documents are switched off nothing is found, and the rows of the index go by themselves.
+        drop = library.drop_answer if library.enabled else lambda _: None
+    settings = house.settings
+    return Deletions(house.database, house.accounts, house.runs, house.canaries, settings.home, drop)
+
+
 def live_name(registry: Registry) -> str | None:
     """The name of the adapter that is live."""
     live = registry.live()
@@ -194,6 +218,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     settings, engines = house.settings, engines_of(house.settings)
     triage = triage_of(house, library, engines)
     grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
+    deletions = deletions_of(house, library)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = chat_of(house, library, engines, grounds if library.enabled else None)
     reviews = reviews_of(house, library, triage, approvals)
@@ -204,13 +229,16 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         await asyncio.to_thread(house.store.interrupt_pending, datetime.now(UTC))
         await engines.start()
         library.start()
-        janitor = asyncio.create_task(_unload_idle(engines, house.registry))
-        watching = asyncio.create_task(watch(house.monitor, beat=False))
-        sorting = asyncio.create_task(triage.run())
-        mending = asyncio.create_task(_mend(approvals))
-        engine = asyncio.create_task(notices.watch(engines, house.monitor.alerts))
-        queueing = asyncio.create_task(reviews.run())
-        tasks = (janitor, watching, sorting, mending, engine, queueing)
+        beside = (
+            _unload_idle(engines, house.registry),
+            watch(house.monitor, beat=False),
+            triage.run(),
+            _mend(approvals),
+            notices.watch(engines, house.monitor.alerts),
+            reviews.run(),
+            watch_deletions(deletions),
+        )
+        tasks = [asyncio.create_task(one) for one in beside]
         try:
             yield
         finally:
@@ -228,17 +256,21 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         return engines.ready() or engines.missing(live.name if live else None) or library.ready()
 
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    api.install_errors(app)
+    api_errors.install(app)
     app.include_router(
         api.router(
             chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics, approvals
         )
     )
-    staff = api.bearer(house.accounts, "staff")
+    user, staff, admin = (api.bearer(house.accounts, role) for role in ROLES)
     app.include_router(approvals_api.router(approvals, lambda: live_name(house.registry), staff))
-    app.include_router(documents_api.router(library, api.bearer(house.accounts, "user"), staff))
+    app.include_router(documents_api.router(library, user, staff))
+    app.include_router(exchange_api.router(house.store, house.database, admin))
+    app.include_router(personal_api.router(house.store, house.registry, deletions, user, admin))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
+    uploads[exchange_api.IMPORT] = exchange_api.LARGEST
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
+    app.include_router(unserved.router(user))
     # What is sent to a page waits here until it is taken in, and not in a folder of the whole machine.
     os.environ["GRADIO_TEMP_DIR"] = str(settings.home / "run" / "uploads")
     # Last, because a page at "/" takes every path that nobody took before.
@@ -258,6 +290,8 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         entry=settings.accounts,
         oidc=settings.oidc,
     )
+    # In front even of the gate, so that what it refuses has a name too.
+    app.add_middleware(RequestIds)
     return app
 
 
@@ -367,48 +401,3 @@ async def work(house: House, once: bool) -> None:
             task.cancel()
         await asyncio.wait(beside)
         await engines.close()
-
-
-class BodyLimit:
-    """Refuses a request that says it is larger than `largest` bytes, or turns out to be.
-
-    `larger` gives the paths that may take more.
-    """
-
-    def __init__(self, app: ASGIApp, largest: int, larger: Mapping[str, int] | None = None) -> None:
-        self._app = app
-        self._largest = largest
-        self._larger = dict(larger or {})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, unless it is one of ours and too large."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
-            await self._app(scope, receive, send)
-            return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        largest = self._larger.get(scope["path"], self._largest)
-        if length.isdigit() and int(length) > largest:
-            await _refuse(send, largest)
-            return
-        seen = 0
-
-        async def counted() -> dict[str, object]:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > largest:
-                raise HTTPException(413, _too_large(largest))
-            return dict(message)
-
-        await self._app(scope, counted, send)
-
-
-def _too_large(largest: int) -> str:
-    return f"the request is larger than {largest} bytes"
-
-
-async def _refuse(send: Send, largest: int) -> None:
-    body = json.dumps(api.error_body(413, _too_large(largest))).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

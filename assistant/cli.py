@@ -26,6 +26,7 @@ from assistant.commands import (
     tools,
 )
 from assistant.errors import AssistantError
+from assistant.request_ids import log_ids
 
 app = typer.Typer(
     name="apprentice",
@@ -66,7 +67,10 @@ def root(
 
 def main() -> None:
     """Run a command; our own errors become a sentence on standard error and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_ids()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s%(of_request)s: %(message)s"
+    )
     for noisy in ("httpx", "alembic", "sentence_transformers", "chromadb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It sets its own level, as low as it goes, when it is imported.

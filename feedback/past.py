@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
-from feedback import searching
+from feedback import deleting, searching
 from feedback.database import Database
 from feedback.reading import record
 from feedback.records import Conversation, Invalid, NotFound
-from feedback.schema import conversations, metadata, turns
+from feedback.schema import conversations, turns
 from feedback.titles import LONGEST_GIVEN
 
 PAGE = 50
@@ -95,16 +95,7 @@ class Past:
             pending = select(turns.c.id).where(inside, turns.c.status == "pending")
             if connection.execute(pending.limit(1)).first():
                 raise Invalid("an answer is being written in this conversation; stop it first")
-            _delete(connection, conversations, own)
-
-
-def _delete(connection: Connection, table: Table, which: ColumnElement[bool]) -> None:
-    """Delete rows and, before them, those of all tables that name them: also of tables to come."""
-    for other in metadata.sorted_tables:
-        for key in other.foreign_keys:
-            if key.column.table is table and other is not table:
-                _delete(connection, other, key.parent.in_(select(key.column).where(which)))
-    connection.execute(delete(table).where(which))
+            deleting.forget_conversation(connection, conversation_id)
 
 
 def _change(connection: Connection, conversation_id: str, person_id: str, **values: Any) -> None:

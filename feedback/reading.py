@@ -112,7 +112,7 @@ class Reader:
             }
 
     def votes(self, after: int) -> list[Vote]:
-        """Every thumb since the rating with the id `after`, as it was given, in order of time.
+        """Every thumb on answers of ours since the rating with the id `after`, as it was given, in order.
 
         A changed or withdrawn one stands beside what it changed: what has been counted can't be uncounted.
         Guests' are left out: one person may be any number of them.
@@ -120,7 +120,8 @@ class Reader:
         query = (
             select(turns.c.conversation_id, turns.c.adapter, turns.c.created_at, ratings.c.thumb)
             .join(turns)
-            .where(ratings.c.id > after, ratings.c.thumb.is_not(None), ratings.c.role != "guest")
+            .where(ratings.c.id > after, ratings.c.thumb.is_not(None))
+            .where(ratings.c.role != "guest", turns.c.origin == "")
             .order_by(ratings.c.id)
         )
         with self._database.read() as connection:
@@ -150,7 +151,7 @@ class Reader:
         thumbs = (
             select(turns.c.asked, ratings.c.thumb, func.count())
             .join(turns)
-            .where(ratings.c.id.in_(newest), ratings.c.thumb.is_not(None))
+            .where(ratings.c.id.in_(newest), ratings.c.thumb.is_not(None), turns.c.origin == "")
             .group_by(turns.c.asked, ratings.c.thumb)
         )
         questions = select(func.count()).select_from(turns).where(turns.c.asked)

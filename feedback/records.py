@@ -111,6 +111,8 @@ class Turn:
     """Whether it, or a turn before it in its branch, stands on a passage that is not for everybody."""
     asked: bool = False
     """Whether chance chose this answer to ask for a rating of it: such ratings speak for all answers."""
+    origin: str = ""
+    """The import that it came by from another tool; empty for what was said to Apprentice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,20 @@ def _bare(message: Message) -> Message:
     if isinstance(first, Mapping) and str(first.get("text", "")).startswith(PASSAGES[0]):
         return {**message, "content": list(content or ())[1:]}
     return message
+
+
+IMPORT = "imp-"
+"""What the ids of imports begin with, and those of the people whom their files stand for."""
+
+
+def is_imported(person_id: str) -> bool:
+    """Whether this person came with a file of another tool."""
+    return person_id.startswith(IMPORT)
+
+
+def is_file(person_id: str) -> bool:
+    """Whether this is no person but a file of examples that somebody chose to read in."""
+    return is_imported(person_id) and "." not in person_id
 
 
 def conversation_id() -> str:

@@ -5,17 +5,27 @@ Knows the tables and nothing of who calls it; what an export looks like stands i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from feedback import searching
+from feedback import days, searching
 from feedback.records import Conversation, History, Invalid, NotFound, thread_key
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
 
-def restored(connection: Connection, history: History) -> str:
+def restore(connection: Connection, histories: Sequence[History]) -> list[str]:
+    """Store turns as they were, in order; their opinions get new ids.
+
+    Returns for each history an empty text, or one sentence that says why it was left out, whole.
+    """
+    days.reopen(connection, (history.turn.id for history in histories if not history.turn.origin))
+    return [_restored(connection, history) for history in histories]
+
+
+def _restored(connection: Connection, history: History) -> str:
     """Store one turn of an export as it was; an empty text, or one sentence that says why not."""
     turn = history.turn
     others = {choice.first_turn_id for choice in history.choices}

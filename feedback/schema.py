@@ -137,6 +137,8 @@ turns = Table(
     Column("restricted", Boolean, nullable=False, default=False, server_default=false()),
     # Chosen by chance before it is answered: its person is asked for a rating.
     Column("asked", Boolean, nullable=False, default=False, server_default=false()),
+    # The import that it came by from another tool; empty for what was said to Apprentice.
+    Column("origin", String(40), nullable=False, default="", server_default=""),
     Index(None, "person_id", "thread_key"),
     Index(None, "status"),
 )
@@ -154,6 +156,7 @@ ratings = Table(
     Column("comment", Words, nullable=False, default=""),
     Column("created_at", Moment, nullable=False),
     Index(None, "turn_id", "person_id"),
+    Index(None, "person_id", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -167,6 +170,7 @@ corrections = Table(
     Column("text", Words, nullable=False, default=""),
     Column("created_at", Moment, nullable=False),
     Index(None, "turn_id", "person_id"),
+    Index(None, "person_id", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -180,6 +184,7 @@ choices = Table(
     Column("role", String(8), nullable=False),
     Column("preference", String(9), nullable=False),
     Column("created_at", Moment, nullable=False),
+    Index(None, "person_id", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -366,4 +371,38 @@ receipts = Table(
     # The turn whose answer was shown beside a new one; null: they did not want to see it
     Column("turn_id", String(60), nullable=True),
     Column("told_at", Moment, nullable=False),
+)
+# Files that were read in, each by one transaction.
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("read_by", String(80), nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("counts", JSON, nullable=False, default=dict),
+)
+
+# The lines of those files, by the hash of what they hold: none is read in twice.
+import_lines = Table(
+    "import_lines",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("import_id", ForeignKey("imports.id"), nullable=False, index=True),
+)
+
+# People whose data is to go, or has gone: the row outlives them, so that what comes back late goes too.
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("person_id", String(40), nullable=False, index=True),
+    Column("asked_by", String(80), nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("stage", String(10), nullable=False, index=True),
+    # Ids alone: opinions that adapters may have learned from, approved answers to take out of the index.
+    Column("votes", JSON, nullable=False, default=list),
+    Column("approvals", JSON, nullable=False, default=list),
+    Column("counts", JSON, nullable=False, default=dict),
+    Column("ended_at", Moment, nullable=True),
 )

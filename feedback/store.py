@@ -14,13 +14,12 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, insert, select, update
 from uuid_utils import uuid7
 
-from feedback import days, searching
+from feedback import searching
 from feedback.reading import Reader, live, record
 from feedback.records import (
     Choice,
     Conversation,
     Correction,
-    History,
     Invalid,
     Message,
     NotFound,
@@ -34,7 +33,7 @@ from feedback.records import (
     prompt_key,
     thread_key,
 )
-from feedback.restoring import check_parent, plain, restored
+from feedback.restoring import check_parent, plain
 from feedback.schema import choices, conversations, corrections, ratings, turns
 from feedback.titles import title_of
 
@@ -340,17 +339,6 @@ class Store(Reader):
         with self._database.write() as connection:
             key = connection.execute(insert(choices).values(values)).inserted_primary_key
         return Choice(id=int(key[0]) if key else 0, **values)
-
-    # -- from elsewhere ----------------------------------------------------------------------------
-
-    def restore(self, histories: Sequence[History]) -> list[str]:
-        """Store turns of an export as they were, in order; their opinions get new ids.
-
-        Returns for each history an empty text, or one sentence that says why it was left out, whole.
-        """
-        with self._database.write() as connection:
-            days.reopen(connection, (history.turn.id for history in histories))
-            return [restored(connection, history) for history in histories]
 
 
 def _check(verdict: Verdict) -> None:

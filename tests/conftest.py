@@ -33,8 +33,11 @@ from feedback.schema import (
     conversations,
     corrections,
     days,
+    deletions,
     gap_turns,
     gaps,
+    import_lines,
+    imports,
     metadata,
     offers,
     ratings,
@@ -48,6 +51,7 @@ from feedback.store import Store
 
 FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals, causes]
 FACTS += [review_tasks, review_drafts, reviews, gaps, gap_turns, search_texts, offers]
+FACTS += [imports, import_lines, deletions]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from feedback.database import Database
 from feedback.reading import Reader
+from training import taints
 from training.canary import Canary, Decision, Plan, Tally, decide, tally
 from training.records import CanaryAction, CanaryStep, Refused, TrainingError
 from training.registry import BASE, Fence, Registry, one_writer, require, running_canary
@@ -90,6 +91,7 @@ class Canaries:
                 raise Refused(f"{name} is live already")
             if connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
+            taints.check(connection, name)
             place = (name, against, self.plan.steps[0])
             row = _insert(connection, place, "start", actor, reason, {"after": mark})
             self._tell(connection, row, 0.0)

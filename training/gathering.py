@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from feedback.reading import Reader
-from feedback.records import Choice, Judged, Message
+from feedback.records import Choice, Judged, Message, is_imported
 from training import anchors, pairs, screening, vote_model
 from training.records import Adapter, Engine, Example, Refused, TrainingSettings
 from training.registry import BASE
@@ -153,6 +153,8 @@ def _sorted(
         "examples": {str(source): count for source, count in built.counts.items()},
         "dropped": {**dropped, **built.dropped},
     }
+    if imported := sum(any(map(is_imported, item.people)) for item in built.training):
+        counts["imported"] = imported
     if ranker is not None:
         counts["vote_model_auc"] = round(ranker.auc, 3)
     training = [item for item in built.examples if not item.held_out]

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import TypeVar
 
-from feedback.records import Choice, Judged, Message, normalise
+from feedback.records import Choice, Judged, Message, is_file, normalise
 from training.records import Example, Source
 from training.screening import LONGEST_ANSWER, held_out, is_echo, screen, unusable
 from training.settling import (
@@ -342,7 +342,8 @@ def _capped(candidates: Collection[_Candidate], limits: Limits, dropped: Counter
         tier.sort(key=lambda candidate: candidate.age, reverse=True)
         for candidate in _in_turns(tier, lambda candidate: candidate.example.people[0]):
             example = candidate.example
-            behind = [(example.held_out, person) for person in example.people]
+            # A file that an admin chose to read in is no person, and may be as long as it is.
+            behind = [(example.held_out, person) for person in example.people if not is_file(person)]
             if any(people[person] >= limits.per_person for person in behind):
                 dropped["person_full"] += 1
             elif questions[candidate.key] >= limits.per_question:

@@ -17,9 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from feedback.database import Database
 from training import adapters as files
+from training import taints
 from training.canary import Canary, running
 from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
 from training.schema import adapters, canaries, evaluations, promotions
+from training.taints import Taints
 from training.witness import Witness, unseen
 
 Fence = Callable[[Connection], None]
@@ -101,7 +103,8 @@ class Registry:
         """Make an adapter live from the next turn on. `base` takes every adapter away.
 
         Raises `NotFound`, and `Refused` if it is retired, its files are not what they were when it was
-        published, or its newest evaluation did not pass. `fence` as in `add`.
+        published, its newest evaluation did not pass, or it learned from somebody whose data was deleted.
+        `fence` as in `add`.
         """
         require(reason)
         if name == BASE:
@@ -113,6 +116,8 @@ class Registry:
         """Raise `NotFound` or `Refused` unless the adapter may answer people, as `promote` says."""
         adapter = self.get(name)
         self._check_servable(adapter)
+        with self._database.read() as connection:
+            taints.check(connection, name)
         evaluation = self.evaluation(name)
         if evaluation is None:
             raise Refused(f"{name} has not been evaluated; run `apprentice evaluate {name}` first")
@@ -134,12 +139,13 @@ class Registry:
 
     def earlier(self) -> Adapter | None:
         """What a rollback goes to; None is the bare base model. Raises `Refused` if that is live."""
+        tainted = Taints(self._database).all()
         _now, *before = reversed(lineage(self.history(limit=10_000)))
         for name in before:
             if name is None:
                 return None
             adapter = self.get(name)
-            if not adapter.retired:
+            if not adapter.retired and name not in tainted:
                 return adapter
         raise Refused("the bare base model is live; there is nothing to go back to")
 
@@ -182,6 +188,8 @@ class Registry:
             if name is not None and connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
             before = _live_name(connection)
+            if name is not None:
+                taints.check(connection, name)
             # A canary is tried against what is live: with that it ends.
             if (canary := running_canary(connection)) is not None:
                 connection.execute(insert(canaries).values(_ended(canary, values)))

@@ -90,3 +90,13 @@ canaries = Table(
     Column("figures", JSON, nullable=False, default=dict),
     Column("at", Moment, nullable=False),
 )
+
+# Adapters that learned from somebody whose data was deleted: they are not promoted any more.
+taints = Table(
+    "taints",
+    metadata,
+    Column("adapter", ForeignKey("adapters.name"), primary_key=True),
+    Column("deletion_id", String(40), primary_key=True),
+    Column("examples", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+)

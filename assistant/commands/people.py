@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from assistant.commands import personal
 from assistant.commands.common import Home, Json, house_of, show, who
 
 Name = Annotated[str, typer.Argument(help="The account's name.")]
@@ -18,7 +19,8 @@ Name = Annotated[str, typer.Argument(help="The account's name.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     user = typer.Typer(no_args_is_help=True, help="Accounts and API keys.")
-    for command in (add, list_, groups, role, approve, disable, enable, link, delete, key):
+    own = (add, list_, groups, role, approve, disable, enable, link, delete, key)
+    for command in (*own, personal.export, personal.deletions):
         user.command(command.__name__.rstrip("_"))(command)
     app.add_typer(user, name="user")
 
@@ -128,8 +130,17 @@ def link(name: Name, home: Home = None) -> None:
         typer.echo(f"/password?token={house.people.reset_link(name, who())}")
 
 
-def delete(name: Name, home: Home = None) -> None:
-    """Remove an account and its keys; what the person said stays, under a bare id."""
+def delete(
+    name: Name,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also all that the person said, and what was made of it.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Remove an account and its keys; what the person said stays, under a bare id, unless --data is given."""
+    if data:
+        personal.delete(name, home)
+        return
     with house_of(home) as house:
         house.accounts.delete(name)
     typer.echo(f"{name} is gone")

@@ -117,6 +117,19 @@ MATRIX: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/adapters/{name}/canary"): ("admin", {"reason": "try it"}),
     ("POST", "/v1/adapters/canary-stop"): ("staff", {"reason": "it flatters"}),
     ADMINS_METRICS: ("admin", None),
+    ("GET", "/v1/models/{name}"): ("user", None),
+    ("GET", "/v1/conversations"): ("user", None),
+    ("GET", "/v1/conversations/{conversation_id}"): ("user", None),
+    ("GET", "/v1/feedback"): ("user", None),
+    ("GET", "/v1/me/export"): ("user", None),
+    ("DELETE", "/v1/me"): ("user", None),
+    ("GET", "/v1/deletions"): ("admin", None),
+    ("GET", "/v1/feedback/export"): ("admin", None),
+    ("POST", "/v1/feedback/import"): ("admin", None),
+    **{
+        (method, "/v1/{rest:path}"): ("user", None)
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    },
 }
 ROLES = ("user", "staff", "admin")
 
@@ -132,7 +145,7 @@ def test_a_route_is_open_to_its_role_and_those_above_only(
     house: Site, anybody: TestClient, route: tuple[str, str]
 ) -> None:
     (method, path), (least, body) = route, MATRIX[route]
-    path = path.replace("{name}", "lora-000000000001")
+    path = path.replace("{name}", "lora-000000000001").replace("{rest:path}", "nothing")
     statuses = {role: keyed(house, house.key(role, role)).request(method, path, json=body).status_code  # type: ignore[arg-type]
                 for role in ROLES}  # fmt: skip
     allowed = ROLES[ROLES.index(least) :]

@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 from assistant import api, documents_api
 from assistant.accounts import Accounts
-from assistant.app import BodyLimit
+from assistant.body_limit import BodyLimit
 from assistant.library import Library
 from assistant.settings import read
 from feedback.database import Database

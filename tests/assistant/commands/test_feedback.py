@@ -63,7 +63,7 @@ def test_what_goes_out_raw_comes_in_again(cli: Cli, house: House, tmp_path: Path
     out, other = tmp_path / "raw.jsonl", tmp_path / "other"
     cli("feedback", "export", "--format", "raw", "--out", str(out))
     done = cli("feedback", "import", str(out), "--home", str(other))
-    assert (done.status, done.out) == (0, "1 turns read, 0 lines refused\n")
+    assert (done.status, done.out) == (0, "1 lines read, 0 refused\n")
     cli("feedback", "export", "--format", "raw", "--out", str(tmp_path / "again.jsonl"), "--home", str(other))
     assert turn_id in (tmp_path / "again.jsonl").read_text()
     assert json.loads(cli("status", "--json", "--home", str(other)).out)["feedback"]["corrections"] == 1
@@ -77,7 +77,7 @@ def test_lines_that_can_not_be_used_are_named_and_the_others_are_read(
     cli("feedback", "export", "--format", "raw", "--out", str(out))
     out.write_text("not JSON\n" + out.read_text())
     done = cli("feedback", "import", str(out), "--home", str(tmp_path / "other"))
-    assert (done.status, done.out) == (1, "1 turns read, 1 lines refused\n")
+    assert (done.status, done.out) == (1, "1 lines read, 1 refused\n")
     assert done.err.startswith("line 1: ")
 
 
