@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from assistant import api
 from assistant.accounts import Accounts
 from assistant.app import BodyLimit
+from assistant.audit import Audit
 from assistant.chat import Chat
 from assistant.engine.client import Engines
 from assistant.metrics import Metrics
@@ -96,7 +97,7 @@ def site(database: Database, home: Path, fake: FakeEngine, toolbox: Toolbox | No
         app,
         store,
         Accounts(database),
-        Runs(database),
+        Runs(database, witness=Audit(database).within),
         registry,
         Canaries(database, registry),
         Metrics(),
