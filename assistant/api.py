@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -262,7 +263,8 @@ def _training(routes: APIRouter, runs: Runs, registry: Registry, admin: Any) -> 
     async def queue_run(asked: RunRequest, account: Account = admin) -> dict[str, Any]:
         method = "dpo" if asked.method == "auto" else asked.method
         by = account.name
-        return run_as_json(await run_in_threadpool(lambda: runs.queue(method, f"by hand: {by}", actor=by)))
+        queue = partial(runs.queue, method, f"by hand: {by}", actor=by, wishes=asked.recipe)
+        return run_as_json(await run_in_threadpool(queue))
 
     @routes.get("/v1/adapters")
     async def list_adapters(account: Account = admin) -> dict[str, Any]:
@@ -310,6 +312,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "object": "run",
         "state": run.state,
         "method": run.method,
+        "recipe": dict(run.wishes),
         "due_by": run.due_by,
         "stage": run.stage,
         "progress": run.progress,

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from assistant import routing
+from training.recipes import check_wishes
+from training.records import Refused
 
 LARGEST_BODY = 1_000_000
 DEEPEST = 50
@@ -198,6 +200,17 @@ class RunRequest(Plain):
     """`POST /v1/runs`."""
 
     method: Literal["auto", "dpo"] = "auto"
+    recipe: dict[str, int | float] = Field(default_factory=dict)
+    """What is wanted otherwise than it would be chosen, by the recipe's names."""
+
+    @field_validator("recipe")
+    @classmethod
+    def _within_bounds(cls, wishes: dict[str, int | float]) -> dict[str, int | float]:
+        try:
+            check_wishes(wishes)
+        except Refused as problem:
+            raise ValueError(str(problem)) from None
+        return wishes
 
 
 class Reason(Plain):

@@ -112,17 +112,17 @@ CHOOSABLE = (
 """What a person may want otherwise in a recipe; the rest follows from it or from the machine."""
 
 
-def adjust(recipe: Recipe, wishes: Mapping[str, Any]) -> Recipe:
+def adjust(recipe: Recipe, wished: Mapping[str, Any]) -> Recipe:
     """The recipe with what a person wants otherwise (`CHOOSABLE`). Raises `Refused` as `validate` does.
 
     The step of LoRA's matrices stays twice the rank, as `choose` has it.
     """
-    if not wishes:
+    if not wished:
         return recipe
-    _check_choosable(wishes)
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wishes.items())
-    changed: dict[str, Any] = dict(wishes)
-    if isinstance(rank := wishes.get("rank"), int):
+    _check_choosable(wished)
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wished.items())
+    changed: dict[str, Any] = dict(wished)
+    if isinstance(rank := wished.get("rank"), int):
         changed["alpha"] = 2 * rank
     found = replace(recipe, **changed, reasons=(*recipe.reasons, f"Chosen by hand: {told}."))
     validate(found)
@@ -134,14 +134,22 @@ def wanted(texts: Mapping[str, str], recipe: Recipe) -> dict[str, Any]:
 
     Raises `Refused` with one sentence for what is no number, or is not within bounds.
     """
-    found: dict[str, Any] = {}
-    _check_choosable(texts)
-    for name, text in texts.items():
-        value = _read(name, text.strip()) if text.strip() else None
-        if value is not None and value != getattr(recipe, name, None):
-            found[name] = value
+    found = {name: value for name, value in wishes(texts).items() if value != getattr(recipe, name)}
     adjust(recipe, found)
     return found
+
+
+def wishes(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Wishes from texts, empty ones left out, whatever the recipe will be. Raises `Refused` as `wanted`."""
+    _check_choosable(texts)
+    found = {name: _read(name, text.strip()) for name, text in texts.items() if text.strip()}
+    check_wishes(found)
+    return found
+
+
+def check_wishes(found: Mapping[str, Any]) -> None:
+    """Raise `Refused` with one sentence for wishes that no recipe can take."""
+    adjust(Recipe(method="dpo", base="any"), found)
 
 
 def steps_of(recipe: Recipe, examples: int) -> int:

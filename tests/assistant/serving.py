@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from assistant import api, api_errors, exchange_api, personal_api, unserved
 from assistant.accounts import Accounts
+from assistant.audit import Audit
 from assistant.body_limit import BodyLimit
 from assistant.chat import Chat
 from assistant.deletions import Deletions
@@ -102,7 +103,7 @@ def site(database: Database, home: Path, fake: FakeEngine, toolbox: Toolbox | No
         app,
         store,
         Accounts(database),
-        Runs(database),
+        Runs(database, witness=Audit(database).within),
         registry,
         Canaries(database, registry),
         Metrics(),

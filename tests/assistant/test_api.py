@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from assistant.api import _chain, run_as_json
+from assistant.audit import Audit
 from assistant.requests import LARGEST_BODY
 from assistant.tools import Toolbox
 from feedback.database import Database, DatabaseUnavailable
@@ -757,6 +758,15 @@ def test_a_run_is_queued_once_and_listed(house: Site, admin: TestClient) -> None
     assert (first.json()["state"], first.json()["due_by"]) == ("queued", "by hand: root")
     assert first.json() == run_as_json(house.runs.all()[0])
     assert "method: " in error(admin.post("/v1/runs", json={"method": "magic"}), 400)
+    assert "the rank is 7" in error(admin.post("/v1/runs", json={"recipe": {"rank": 7}}), 400)
+    assert "'base' can't be chosen" in error(admin.post("/v1/runs", json={"recipe": {"base": 1}}), 400)
+    house.runs.cancel(first.json()["id"])
+    assert admin.post("/v1/runs", json={"recipe": {"rank": 8}}).json()["recipe"] == {"rank": 8}
+    told = [
+        (row.who, row.door, row.what, row.after)
+        for row in Audit(house.store._database).page(what="run queued")
+    ]
+    assert told[0] == ("root", "api", "run queued", "rank 8")
 
 
 def test_promoting_and_rolling_back_over_http(house: Site, admin: TestClient) -> None:
