@@ -47,7 +47,7 @@ new MutationObserver(() => {
   if (!marked || task === current) return;
   current = task;
   const box = document.querySelector("#review-case .conversation");
-  if (box && box.scrollHeight > box.clientHeight) box.scrollTop = marked.offsetTop - box.offsetTop - 8;
+  if (box && box.scrollHeight > box.clientHeight) box.scrollTop = marked.offsetTop - 8;
 }).observe(document.body, { childList: true, subtree: true });
 
 function help() {

@@ -6,8 +6,11 @@ decides nothing itself. Drawing is in `review_views.py`, what only the browser c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, cast, get_args
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, cast
 
 import gradio as gr
 from anyio import to_thread
@@ -19,8 +22,9 @@ from assistant.ui import review_views as views
 from assistant.ui.chat_events import said
 from assistant.ui.monitoring import html
 from assistant.ui.page import Doorman, Parts, Wire, queued, spoken
+from assistant.ui.review_form import typed, whole, with_chosen
 from feedback.agreement import agreement
-from feedback.records import Fault, FeedbackError, NotFound, Ruling
+from feedback.records import FeedbackError, NotFound
 from feedback.review_records import KINDS, STATES, Draft, Filters
 from feedback.reviews import Taken
 from feedback.store import LONGEST_COMMENT, LONGEST_CORRECTION
@@ -38,6 +42,19 @@ class Shown:
     """What is chosen and typed."""
     most: int = _MOST
     filters: Filters = field(default_factory=Filters)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, compare=False)
+    """One handler at a time changes the case: what is typed and what is pressed come as they please."""
+
+
+def _in_turn(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler, waiting for those that came before it on the same page."""
+
+    @wraps(handler)
+    async def waiting(self: Any, shown: Shown, *arguments: Any, **named: Any) -> Parts:
+        async with shown.turn:
+            return cast(Parts, await handler(self, shown, *arguments, **named))
+
+    return waiting
 
 
 class ReviewEvents:
@@ -48,6 +65,7 @@ class ReviewEvents:
         self._accounts = accounts
         self._door = door
 
+    @_in_turn
     async def load(self, shown: Shown, request: gr.Request) -> Parts:
         """The page was opened, on a task that its address names or on the next one."""
         account = await self._door.admit(request)
@@ -66,6 +84,7 @@ class ReviewEvents:
 
     # -- the case
 
+    @_in_turn
     async def choose(
         self,
         shown: Shown,
@@ -80,10 +99,11 @@ class ReviewEvents:
         case = _current(shown, which)
         if case is None or not case.is_mine:
             return {}
-        shown.draft = _with(_typed(shown.draft, case, correction, comment), event)
+        shown.draft = with_chosen(typed(shown.draft, case.turn.answer, correction, comment), event)
         await to_thread.run_sync(self._desk.reviews.keep, case.task.id, account.id, shown.draft)
         return {"panel": self._panel(case, shown.draft), **_no_trouble()}
 
+    @_in_turn
     async def keep(
         self, shown: Shown, which: str, correction: str, comment: str, request: gr.Request
     ) -> Parts:
@@ -92,10 +112,13 @@ class ReviewEvents:
         case = _current(shown, which)
         if case is None or not case.is_mine:
             return {}
-        shown.draft = _typed(shown.draft, case, correction, comment)
-        await to_thread.run_sync(self._desk.reviews.keep, case.task.id, account.id, shown.draft)
+        draft = typed(shown.draft, case.turn.answer, correction, comment)
+        if draft != shown.draft:
+            shown.draft = draft
+            await to_thread.run_sync(self._desk.reviews.keep, case.task.id, account.id, draft)
         return {"diff": views.difference(case.turn.answer, correction)}
 
+    @_in_turn
     async def save(
         self,
         shown: Shown,
@@ -110,7 +133,7 @@ class ReviewEvents:
         case = _current(shown, which)
         if case is None or not case.is_mine:
             return {}
-        draft = _typed(_whole(event), case, correction, comment)
+        draft = typed(whole(event), case.turn.answer, correction, comment)
         if case.review is not None and Draft.of(case.review) == draft:
             return await self._next(shown, account)
         try:
@@ -124,6 +147,7 @@ class ReviewEvents:
             gr.Warning(f"Saved, but it is no example for similar questions: {spoken(problem)}")
         return await self._next(shown, account)
 
+    @_in_turn
     async def skip(self, shown: Shown, which: str, request: gr.Request) -> Parts:
         """Leave it undecided and go on."""
         account = await self._door.admit(request)
@@ -132,6 +156,7 @@ class ReviewEvents:
             await to_thread.run_sync(self._desk.reviews.skip, case.task.id, account.id)
         return await self._next(shown, account)
 
+    @_in_turn
     async def undo(self, shown: Shown, request: gr.Request) -> Parts:
         """Take back what this person did last."""
         account = await self._door.admit(request)
@@ -142,6 +167,7 @@ class ReviewEvents:
         await self._leave(shown, account)
         return await self._show(shown, account, await to_thread.run_sync(self._desk.case, task, account))
 
+    @_in_turn
     async def open(self, shown: Shown, request: gr.Request, event: gr.EventData) -> Parts:
         """A task was chosen in the list."""
         account = await self._door.admit(request)
@@ -150,6 +176,7 @@ class ReviewEvents:
         parts = await self._opened(shown, account, int(named[:18]) if named.isdecimal() else 0)
         return {**parts, "tabs": gr.update(selected="case")}
 
+    @_in_turn
     async def go_on(self, shown: Shown, request: gr.Request) -> Parts:
         """Back to the queue."""
         return await self._next(shown, await self._door.admit(request))
@@ -251,37 +278,6 @@ def _current(shown: Shown, which: str) -> Case | None:
     """The case on the page, if the browser speaks of the same one."""
     case = shown.case
     return case if case is not None and which == str(case.task.id) else None
-
-
-def _typed(draft: Draft, case: Case, correction: str, comment: str) -> Draft:
-    """With what stands in the fields; the answer as it was is no correction."""
-    text = correction.strip()
-    same = text == case.turn.answer.strip()
-    return replace(draft, correction="" if same else text, comment=comment.strip())
-
-
-def _with(draft: Draft, event: gr.EventData) -> Draft:
-    """With what was chosen: a verdict, a fault (which makes it wrong), or a tick turned over."""
-    verdict, fault, toggle = said(event, "verdict"), said(event, "fault"), said(event, "toggle")
-    if fault in get_args(Fault):
-        return replace(draft, verdict="wrong", fault=cast(Fault, fault))
-    if verdict in get_args(Ruling):
-        kept = draft.fault if verdict == "wrong" else None
-        return replace(draft, verdict=cast(Ruling, verdict), fault=kept)
-    if toggle == "exclude":
-        return replace(draft, include=not draft.include)
-    return replace(draft, approve=not draft.approve) if toggle == "approve" else draft
-
-
-def _whole(event: gr.EventData) -> Draft:
-    """All that is chosen, as the button that saves carries it."""
-    verdict, fault = said(event, "verdict"), said(event, "fault")
-    return Draft(
-        cast(Ruling, verdict) if verdict in get_args(Ruling) else None,
-        cast(Fault, fault) if verdict == "wrong" and fault in get_args(Fault) else None,
-        include=not said(event, "exclude"),
-        approve=bool(said(event, "approve")),
-    )
 
 
 def _no_trouble() -> Parts:
