@@ -128,6 +128,9 @@ class Gate:
 
     async def _asked(self, connection: HTTPConnection, scope: Scope, route: BaseRoute) -> Response | None:
         """Why the request is refused, or None."""
+        if isinstance(route, Mount) and scope["path"].startswith("/v1/"):
+            # What no route for programs takes is no page either.
+            return _shut(connection, 404)
         door = doors.declared(route)
         if door is None:
             log.error("%s declares no role, so nobody gets there", doors.name(route))

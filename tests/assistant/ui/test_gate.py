@@ -217,6 +217,12 @@ def test_what_declares_nothing_is_shut(house: House, caplog: pytest.LogCaptureFi
     assert "GET /forgotten declares no role" in caplog.text
 
 
+def test_a_program_is_told_in_its_own_words_that_there_is_nothing(house: House) -> None:
+    answer = client(house, None, "/").get("/v1/embeddings")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "not_found_error"
+
+
 def test_a_database_that_is_away_is_said_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise DatabaseUnavailable("the database does not answer")

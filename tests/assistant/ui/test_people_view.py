@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ from assistant.people import People
 from assistant.ui import people_view as view
 from assistant.ui.page import Doorman
 from assistant.ui.people_view import Looking, PeopleEvents
+from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import PASSWORD, House, event, request
 
 
@@ -146,3 +149,32 @@ async def test_none_of_it_is_for_others(events: PeopleEvents, name: str | None) 
     ):
         with pytest.raises(AccountError, match=r"signed out|role admin"):
             await call
+
+
+@pytest.mark.browser
+def test_an_admin_invites_somebody_who_chooses_a_password_and_makes_a_key(
+    site: Site, open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = open_page("/admin/")
+    page.get_by_role("tab", name="People").click()
+    page.locator("#people-list").get_by_text("root").wait_for()
+    page.locator("#people-new").get_by_label("Name").fill("mia")
+    page.get_by_role("button", name="Make it, with a link").click()
+    address = page.locator("#people-link code").inner_text()
+    page.locator("#person-detail").get_by_text("mia").first.wait_for()
+    page.screenshot(path=tmp_path / "people.png", full_page=True)
+    mine = open_page(address.removeprefix(site.url), None)
+    mine.get_by_label("Password", exact=True).fill(PASSWORD)
+    mine.get_by_label("The same password again").fill(PASSWORD)
+    mine.get_by_role("button", name="Save and sign in").click()
+    mine.locator("#person").get_by_text("mia").click()
+    mine.get_by_label("What is the new key for?").fill("my script")
+    mine.get_by_role("button", name="Make a key").click()
+    key = mine.locator("code").inner_text()
+    assert site.house.accounts.by_key(key) == site.house.accounts.get("mia")
+    mine.screenshot(path=tmp_path / "account.png", full_page=True)
+    page.locator("#people-list").get_by_role("row", name="mia").get_by_role("button", name="Open").click()
+    page.get_by_role("button", name="Lock out").click()
+    page.get_by_role("button", name="Let in again").wait_for()
+    mine.reload()
+    mine.get_by_role("heading", name="Sign in").wait_for()
