@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from assistant import request_ids, routing
+from assistant.accounts import AccountError
 from assistant.approvals import NotApproved
 from assistant.errors import AssistantError, EngineRefused, EngineUnavailable
 from feedback.database import DatabaseUnavailable
@@ -72,7 +73,7 @@ def status_of(error: Exception) -> int:
             return error.status
         case NoFact() | NoTraining() | NoDocument() | routing.NoSuchModel():
             return 404
-        case Invalid() | NotApproved() | Refused() | DocumentRefused() | Unreadable():
+        case Invalid() | AccountError() | NotApproved() | Refused() | DocumentRefused() | Unreadable():
             return 400
         case EngineUnavailable() | DatabaseUnavailable() | Unavailable():
             return 503

@@ -1,8 +1,6 @@
 """What other tools keep of people's opinions, read as ours: OpenAI's files, TRL's, Open WebUI's feedback.
 
-One line of such a file becomes answers with what was said about them (`Said`). Pure: knows no database, no
-ids and nobody by name. Every refusal is one sentence.
-
+One line becomes answers with what was said about them (`Said`). Pure: knows no database and nobody by name.
 Forms: platform.openai.com/docs/guides/supervised-fine-tuning and …/direct-preference-optimization,
 huggingface.co/docs/trl/dataset_formats, open-webui backend/open_webui/models/feedbacks.py.
 """

@@ -95,3 +95,15 @@ def test_approved_answers_are_listed_and_taken_back(cli: Cli, house: House) -> N
     found = json.loads(cli("feedback", "approvals", "--take-back", made.id, "--json").out)
     assert [one["state"] for one in found] == ["ended"]
     assert cli("feedback", "approvals", "--take-back", "appr-none").status == 1
+
+
+def test_other_tools_files_are_read_and_a_second_time_known(cli: Cli, house: House, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    row = {"prompt": "Where is it?", "chosen": "On its way.", "rejected": "No idea."}
+    file.write_text(json.dumps(row) + "\n" + json.dumps({"x": 1}) + "\n")
+    first = cli("feedback", "import", str(file))
+    assert (first.status, first.out) == (1, "1 lines read, 1 refused\n")
+    assert "line 2: it has none of the known forms" in first.err
+    second = cli("feedback", "import", str(file), "--json")
+    assert (json.loads(second.out)["known"], json.loads(second.out)["id"]) == (1, None)
+    assert len(house.store.choices()) == 1
