@@ -25,6 +25,7 @@ from sqlalchemy import (
     TypeDecorator,
     event,
     false,
+    text,
     true,
 )
 from sqlalchemy.engine import Dialect
@@ -100,7 +101,14 @@ conversations = Table(
     # Whether anything may be trained on it
     Column("learned_from", Boolean, nullable=False, default=True, server_default=true()),
     Index(None, "person_id", "updated_at"),
-    Index(None, "person_id", "pinned_at"),
+    # Partial: else SQLite would use it to look for those that are not pinned, and sort all of them.
+    Index(
+        "ix_conversations_pinned",
+        "person_id",
+        "pinned_at",
+        sqlite_where=text("pinned_at IS NOT NULL"),
+        postgresql_where=text("pinned_at IS NOT NULL"),
+    ),
 )
 
 turns = Table(

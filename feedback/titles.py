@@ -14,7 +14,7 @@ LONGEST_GIVEN = 200
 """Characters of a title that a person gives."""
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_MARKS = re.compile(r"^\s*(?:#{1,6}\s+|[-*+>]\s+|\d+[.)]\s+)|[*`|]+|_{2,}", re.MULTILINE)
+_MARKS = re.compile(r"^\s*(?:#{1,6}\s+|[-*+>]\s+|\d+[.)]\s+)|\*+(?=\S)|(?<=\S)\*+|[`|]+|_{2,}", re.MULTILINE)
 _GREETING = re.compile(
     r"^(?:(?:hi|hello|hey|hallo|moin|servus|good (?:morning|afternoon|evening|day)"
     r"|guten (?:tag|morgen|abend))"

@@ -98,7 +98,7 @@ listen(document, "keydown", (event) => {
     else if (!event.shiftKey) atEnd = true;
   }
   if (event.key === "Escape") {
-    const menu = document.querySelector("#history details[open]");
+    const menu = document.querySelector(rows);
     if (menu) {
       menu.open = false;
       menu.querySelector("summary").focus();
@@ -120,21 +120,19 @@ listen(document, "keydown", (event) => {
 }, { capture: true });
 
 // -- one row of the list is open at a time, and a field that appears there is where one types
-listen(find("history"), "toggle", (event) => {
-  if (!event.target.open) return;
-  for (const menu of find("history").querySelectorAll("details[open]")) if (menu !== event.target) menu.open = false;
-}, { capture: true });
-listen(document, "click", (event) => {
-  if (event.target.closest?.("#history details")) return;
-  for (const menu of find("history").querySelectorAll("details[open]")) menu.open = false;
-});
+const rows = "#history details[open]";
+function shutRows(but) {
+  for (const row of document.querySelectorAll(rows)) if (row !== but) row.open = false;
+}
+listen(document, "toggle", (event) => event.target.matches?.(rows) && shutRows(event.target), { capture: true });
+listen(document, "click", (event) => event.target.closest?.("#history details") || shutRows());
 new MutationObserver(() => {
-  const field = find("history").querySelector("[data-focus]");
-  if (!field || field.dataset.focused) return;
+  const field = document.querySelector("[data-focus]:not([data-focused])");
+  if (!field) return;
   field.dataset.focused = "1";
   field.focus();
   field.select();
-}).observe(find("history"), { childList: true, subtree: true });
+}).observe(document.body, { childList: true, subtree: true });
 
 // -- the list of conversations: beside the conversation on a wide screen, over it on a narrow one
 function drawer(open) {

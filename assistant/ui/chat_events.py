@@ -199,11 +199,12 @@ class ChatEvents:
         writing = self._screens.writing(page)
         if page.awaited is None or not writing or page.followers:
             return
+        names, learned = page.together, page.before is not None
         with page.following():
             turn = await to_thread.run_sync(self._store.turn, writing[0].turn_id, account.id)
-            parts = await self._screens.watching(page)
+            parts = await self._screens.watching(names)
             async for _ in self._streams.watch(writing, lambda: page.epoch == epoch):
-                yield {"now": growing(page, turn, parts())}
+                yield {"now": growing(turn, parts(), learned)}
 
     async def settle(self, page: Page, request: gr.Request) -> Parts:
         """The answer that the page waited for has ended: show it as the store has it.

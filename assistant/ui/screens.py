@@ -73,11 +73,13 @@ class Screens:
         """Everything that the store says about this page, drawn; an answer in the making as far as it is."""
         # In this order: what is not being written any more has its end in the store already.
         writing = self.writing(page)
+        # The page may turn to something else while the store is read.
+        names, learned = page.together, page.before is not None
         reading = await to_thread.run_sync(self.read, page, account)
         rows, now, question = reading.rows, "", ""
         if writing and rows:
-            parts_now = await self.watching(page)
-            now, rows = growing(page, rows[-1].turn, parts_now()), rows[:-1]
+            parts_now = await self.watching(names)
+            now, rows = growing(rows[-1].turn, parts_now(), learned), rows[:-1]
         if reading.rows:
             drawn = _rows(reading, rows, bool(writing))
         elif reading.conversation is not None:
@@ -88,9 +90,9 @@ class Screens:
         parts |= {"past": turns(page, drawn), "now": now}
         return parts | ({"box": question} if question else {})
 
-    async def watching(self, page: Page) -> Callable[[], Sequence[Part]]:
-        """What the answers at the end of the branch have come to, whenever one asks; reads the store once."""
-        running = {name: self._streams.get(name) for name in page.together}
+    async def watching(self, names: Sequence[str]) -> Callable[[], Sequence[Part]]:
+        """What these answers have come to, whenever one asks; reads the store once."""
+        running = {name: self._streams.get(name) for name in names}
         ended = {
             name: (await to_thread.run_sync(self._store.turn, name)).answer
             for name, one in running.items()
@@ -167,11 +169,11 @@ class Screens:
         return self._past.listed(account.id, page.listed)
 
 
-def growing(page: Page, turn: Turn, parts: Sequence[Part]) -> str:
-    """What is being written, as far as it is."""
+def growing(turn: Turn, parts: Sequence[Part], learned: bool = False) -> str:
+    """What is being written, as far as it is; beside what stood there before something was `learned`."""
     if len(parts) == 1:
         return transcript.running(turn, parts[0].text, parts[0].steps)
-    names = side_by_side.SIDES if page.before is None else side_by_side.BEFORE
+    names = side_by_side.BEFORE if learned else side_by_side.SIDES
     return side_by_side.running(turn.question, parts, names)
 
 

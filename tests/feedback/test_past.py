@@ -12,6 +12,7 @@ from feedback.past import MOST_PINNED, Past
 from feedback.records import Invalid, NotFound
 from feedback.schema import causes, choices, corrections, ratings, search_texts, turns
 from feedback.store import Ending, NewTurn, Store, Verdict
+from tests.feedback.days import plans_of, watched
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -120,3 +121,17 @@ def test_nothing_is_deleted_under_an_answer_that_is_being_written(database: Data
     with pytest.raises(Invalid, match="stop it first"):
         past.delete(name, "ann")
     assert store.conversation(name, "ann")
+
+
+def test_a_page_of_the_list_is_read_by_the_index(database: Database) -> None:
+    """However many there are: a new home has no statistics to plan by."""
+    if database.dialect != "sqlite":
+        pytest.skip("PostgreSQL plans by statistics")
+    with watched(database) as said:
+        Past(database).listed("ann")
+    plans = plans_of(database, said)
+    assert [plan for plan in plans if "SCAN" in plan] == []
+    # A whole sort would say `USE TEMP B-TREE FOR ORDER BY`.
+    assert not any(plan.endswith("FOR ORDER BY") for plan in plans)
+    assert any("ix_conversations_person_id_updated_at" in plan for plan in plans)
+    assert any("ix_conversations_pinned" in plan for plan in plans)

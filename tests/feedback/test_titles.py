@@ -22,7 +22,7 @@ from feedback.titles import LONGEST, cut, title_of
         ("Why does this fail?\n```python\nprint(1)\n```", "Why does this fail?"),
         ("```\nonly code\n```", "only code"),
         ("", ""),
-        ("C# or C++: 2 * 3?", "C# or C++: 2 3?"),
+        ("C# or C++: 2 * 3?", "C# or C++: 2 * 3?"),
         ("a\x00b", "a\ufffdb"),
     ],
 )

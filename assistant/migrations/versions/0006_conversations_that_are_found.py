@@ -34,7 +34,11 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("pinned_at", sa.DateTime(), nullable=True))
         batch_op.add_column(sa.Column("learned_from", sa.Boolean(), server_default=sa.true(), nullable=False))
         batch_op.create_index(
-            batch_op.f("ix_conversations_person_id_pinned_at"), ["person_id", "pinned_at"], unique=False
+            "ix_conversations_pinned",
+            ["person_id", "pinned_at"],
+            unique=False,
+            sqlite_where=sa.text("pinned_at IS NOT NULL"),
+            postgresql_where=sa.text("pinned_at IS NOT NULL"),
         )
 
     op.create_table(

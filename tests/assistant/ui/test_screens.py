@@ -9,11 +9,9 @@ from tests.assistant.ui.turns import turn
 
 
 def test_one_answer_grows_alone_and_two_side_by_side() -> None:
-    page = Page(leaf="t1")
-    assert "Answer A" not in screens.growing(page, turn("t1"), [Part("one")])
-    assert "Answer A" in screens.growing(page, turn("t1"), [Part("one"), Part("two")])
-    page.before = "t0"
-    assert ">Now<" in screens.growing(page, turn("t1"), [Part("one"), Part("two")])
+    assert "Answer A" not in screens.growing(turn("t1"), [Part("one")])
+    assert "Answer A" in screens.growing(turn("t1"), [Part("one"), Part("two")])
+    assert ">Now<" in screens.growing(turn("t1"), [Part("one"), Part("two")], learned=True)
 
 
 def test_the_conversation_is_named_for_the_browser() -> None:
