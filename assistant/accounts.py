@@ -168,6 +168,12 @@ class Accounts:
             raise AccountError(f"there is no account named {name}")
         return as_account(row)
 
+    def of(self, person_id: str) -> Account | None:
+        """The account of a person by their id, a guest's too, if it is there."""
+        with self._database.read() as connection:
+            row = connection.execute(select(accounts).where(accounts.c.id == person_id)).first()
+        return None if row is None else as_account(row)
+
     def _row(self, name: str) -> Row[Any] | None:
         # What can't be a name is not asked for: PostgreSQL would take some of it for an error.
         if not _NAME.fullmatch(name):

@@ -179,8 +179,8 @@ def deletions_of(house: House, library: Library | None = None) -> Deletions:
     if library is not None:
         # Where documents are switched off nothing is found, and the rows of the index go by themselves.
         drop = library.drop_answer if library.enabled else lambda _: None
-    settings = house.settings
-    return Deletions(house.database, house.accounts, house.runs, house.canaries, settings.home, drop)
+    home, note = house.settings.home, house.audit.note
+    return Deletions(house.database, house.accounts, house.runs, house.canaries, home, drop, note)
 
 
 def live_name(registry: Registry) -> str | None:
@@ -265,7 +265,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     user, staff, admin = (api.bearer(house.accounts, role) for role in ROLES)
     app.include_router(approvals_api.router(approvals, lambda: live_name(house.registry), staff))
     app.include_router(documents_api.router(library, user, staff))
-    app.include_router(exchange_api.router(house.store, house.database, admin))
+    app.include_router(exchange_api.router(house.store, house.database, admin, house.audit.note))
     app.include_router(personal_api.router(house.store, house.registry, deletions, user, admin))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
     uploads[exchange_api.IMPORT] = exchange_api.LARGEST
@@ -287,6 +287,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         reviews=reviews,
         choice_share=settings.chat.choice_share,
         people=house.people,
+        deletions=deletions,
         entry=settings.accounts,
         oidc=settings.oidc,
     )

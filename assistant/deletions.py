@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from uuid_utils import uuid7
 
 from assistant.accounts import Account, AccountError, Accounts
 from assistant.grounding import quoted
+from assistant.people import Note, to_log
 from feedback import deleting
 from feedback.database import Database, DatabaseUnavailable
 from feedback.reading import record
@@ -82,6 +84,7 @@ class Deletions:
     home: Path
     drop: Drop | None = None
     """None: this process does not hold the index."""
+    note: Note = to_log
 
     def ask(self, who: str, by: str) -> Deletion:
         """Ask for it, for an account's name or a person's bare id; the account is locked out at once.
@@ -103,7 +106,7 @@ class Deletions:
                 with self.database.write() as connection:
                     connection.execute(delete(deletions).where(deletions.c.id == new.id))
                 raise
-        log.info("%s asked for the deletion of all data of %s (%s)", by, person, new.id)
+        self.note(by, "ask for deletion", person, "", new.id)
         return new
 
     def get(self, deletion_id: str) -> Deletion:
@@ -137,7 +140,7 @@ class Deletions:
     # -- the steps ---------------------------------------------------------------------------------
 
     def _begin(self, one: Deletion) -> Deletion:
-        account = self._account(one.person_id)
+        account = self.accounts.of(one.person_id)
         if account is not None and not account.disabled:
             self.accounts.disable(account.name)
         with self.database.write() as connection:
@@ -176,12 +179,12 @@ class Deletions:
         tainted = self._taint(one)
         if tainted:
             self.runs.queue("dpo", f"{WHY}: {', '.join(tainted)}"[:200])
-        account = self._account(one.person_id)
+        account = self.accounts.of(one.person_id)
         if account is not None:
             self.accounts.delete(account.name)
         self.database.fold()
         counts = {**one.counts, "examples": scrubbed, "adapters": tainted}
-        log.info("all data of %s is deleted (%s)", one.person_id, one.id)
+        self.note(one.asked_by, "delete all data", one.person_id, one.id, _told(counts))
         ended = datetime.now(UTC)
         return self._keep(replace(one, stage="done", votes=(), approvals=(), counts=counts, ended_at=ended))
 
@@ -226,16 +229,16 @@ class Deletions:
     # -- rows --------------------------------------------------------------------------------------
 
     def _person(self, who: str) -> tuple[Account | None, str]:
-        for account in self.accounts.all():
-            if who in (account.name, account.id):
-                return account, account.id
+        account = self.accounts.of(who)
+        if account is None:
+            with suppress(AccountError):
+                account = self.accounts.get(who)
+        if account is not None:
+            return account, account.id
         with self.database.read() as connection:
             if who.startswith(("person-", IMPORT)) and deleting.remains(connection, who):
                 return None, who
         raise NotFound(f"there is no account named {who}, and nothing of a person of that id")
-
-    def _account(self, person_id: str) -> Account | None:
-        return next((one for one in self.accounts.all() if one.id == person_id), None)
 
     def _where(self, *which: Any) -> list[Deletion]:
         query = select(deletions).where(*which).order_by(deletions.c.id)
@@ -248,6 +251,11 @@ class Deletions:
         with self.database.write() as connection:
             connection.execute(update(deletions).where(deletions.c.id == one.id).values(values))
         return one
+
+
+def _told(counts: Mapping[str, Any]) -> str:
+    adapters = ", ".join(counts["adapters"]) or "none"
+    return f"{counts.get('conversations', 0)} conversations, adapters that learned from them: {adapters}"
 
 
 def without(prompt: Sequence[Message], kept: Sequence[Mapping[str, Any]], key: str) -> dict[str, Any]:

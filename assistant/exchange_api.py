@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from assistant import outgoing
 from assistant.accounts import Account
+from assistant.people import Note, to_log
 from feedback import importing
 from feedback.database import Database
 from feedback.importing import Imported
@@ -29,8 +30,8 @@ IMPORT = "/v1/feedback/import"
 Asking = Callable[[Request], Awaitable[Account]]
 
 
-def router(store: Store, database: Database, admin: Asking) -> APIRouter:
-    """The routes; `admin` gives the account behind a request that has the role."""
+def router(store: Store, database: Database, admin: Asking, note: Note = to_log) -> APIRouter:
+    """The routes; `admin` gives the account behind a request that has the role, `note` keeps what it did."""
     routes, role = APIRouter(), Depends(admin)
 
     @routes.get("/v1/feedback/export")
@@ -38,6 +39,7 @@ def router(store: Store, database: Database, admin: Asking) -> APIRouter:
         kind: outgoing.Format = Query(alias="format"), account: Account = role
     ) -> StreamingResponse:
         body = await outgoing.made(partial(outgoing.feedback_bytes, store, kind))
+        await to_thread.run_sync(note, account.name, "export feedback", kind, "", "")
         headers = {"content-disposition": f'attachment; filename="{kind}.jsonl"'}
         return StreamingResponse(body, media_type="application/jsonl", headers=headers)
 
@@ -52,6 +54,8 @@ def router(store: Store, database: Database, admin: Asking) -> APIRouter:
             async for chunk in request.stream():
                 await to_thread.run_sync(file.write, chunk)
             found = await to_thread.run_sync(_read, database, file, name, account.name)
+        lines = f"{found.stored} lines"
+        await to_thread.run_sync(note, account.name, "import feedback", found.id or name, "", lines)
         return found.as_dict()
 
     return routes

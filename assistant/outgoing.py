@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from feedback import exchange
 from feedback.store import Store
-from training import gathering, tool_pairs
+from training import gathering, screening, tool_pairs
 
 Format = Literal["preference", "unpaired", "sft", "raw"]
 _CHUNK = 1 << 16
@@ -24,7 +24,7 @@ _CHUNK = 1 << 16
 def feedback(store: Store, kind: Format, out: Path | TextIO) -> int:
     """Write everybody's feedback in a format, a `Path` whole or not at all; returns the number of lines."""
     if kind != "preference":
-        return exchange.export(store, kind, out)
+        return exchange.export(store, kind, out, screening.heard)
     built = gathering.from_votes(store)
     return exchange.write_rows(tool_pairs.rows(store.judged(), built.training), out)
 

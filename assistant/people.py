@@ -261,6 +261,24 @@ class People:
         self._note(actor, act, account.name, before, after)
         return self.accounts.get(account.name)
 
+    def add(self, name: str, role: Role, password: str | None, actor: str) -> Account:
+        """A new account; without a password it can only use API keys. Raises `AccountError`."""
+        account = self.accounts.add(name, role, password)
+        self._note(actor, "add account", name, "", role)
+        return account
+
+    def delete(self, name: str, actor: str) -> None:
+        """Remove an account. What the person said stays, under a bare id. Raises `AccountError`."""
+        role = self.accounts.get(name).role
+        self.accounts.delete(name)
+        self._note(actor, "delete account", name, role, "")
+
+    def key_for(self, name: str, actor: str) -> str:
+        """A key for somebody, shown this once. Raises `AccountError`."""
+        key = self.accounts.new_key(name)
+        self._note(actor, "make key", name, "", "")
+        return key
+
     # -- identities --------------------------------------------------------------------------------
 
     def known(self, issuer: str, subject: str) -> Account | None:

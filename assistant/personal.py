@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from sqlalchemy import Column, Table, select
 
-from assistant.accounts import Account, accounts, credentials
+from assistant.accounts import Account, accounts
+from assistant.credentials import credentials, identities
 from feedback.database import Database
 from feedback.deleting import columns
 from training.registry import Registry
@@ -32,7 +33,8 @@ _SEEN = ("number", "kind", "title", "page")
 _README = """All that is kept of {name}: one file a table, one JSON object a line, times in UTC.
 
 account.jsonl holds the account itself, credentials.jsonl the sessions and API keys (when they were made and
-when they end, never the keys). A later row of ratings, corrections or choices replaces an earlier one.
+when they end, never the keys), identities.jsonl the sign-in services. A later row of ratings, corrections or
+choices replaces an earlier one.
 Adapters that learned from opinions name them by id: {adapters}.
 """
 
@@ -43,7 +45,7 @@ def export(database: Database, account: Account, out: IO[bytes], adapters: Mappi
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         learned = ", ".join(f"{name} ({number})" for name, number in adapters.items()) or "none did"
         archive.writestr("README.txt", _README.format(name=account.name, adapters=learned))
-        own = [accounts.c.id, credentials.c.account_id, *columns()]
+        own = [accounts.c.id, credentials.c.account_id, identities.c.account_id, *columns()]
         for column in own:
             name = "account" if column.table is accounts else column.table.name
             with archive.open(f"{name}.jsonl", "w") as file:

@@ -19,10 +19,14 @@ from feedback.records import Judged
 from feedback.store import Store
 
 Format = Literal["raw", "unpaired", "sft"]
+Heard = Callable[[Judged], Judged | None]
 
 
 def export(
-    store: Store, kind: Format, out: Path | TextIO, keep: Callable[[Judged], bool] = lambda _: True
+    store: Store,
+    kind: Format,
+    out: Path | TextIO,
+    heard: Heard = lambda item: item if item.learned_from else None,
 ) -> int:
     """Write the feedback in one of the formats and return the number of rows.
 
@@ -32,19 +36,21 @@ def export(
     - `sft`: `{prompt, completion, tools}`, live corrections and answers with ups alone, for `trl.SFTTrainer`.
 
     Turns in which tools were called come first, so that who fixes columns by the first rows has seen them.
-    `keep` chooses the turns for the two training formats, which leave out conversations that nothing may be
-    learned from. A `Path` is replaced as a whole or not at all.
+    `heard` gives what counts of a turn in the two training formats, or None; by default conversations that
+    nothing may be learned from are left out. A `Path` is replaced as a whole or not at all.
     """
     if kind == "raw":
         return write_rows(map(raw.row, store.histories()), out)
     rows = _unpaired_rows if kind == "unpaired" else _sft_rows
     fit = [
-        item
-        for item in store.judged()
-        if dialogues.is_readable(item.turn) and item.learned_from and keep(item)
+        item for item in map(heard or _allowed, store.judged()) if item and dialogues.is_readable(item.turn)
     ]
     fit.sort(key=lambda item: not dialogues.uses_tools(item.turn))
     return write_rows((row for item in fit for row in rows(item)), out)
+
+
+def _allowed(item: Judged) -> Judged | None:
+    return item if item.learned_from else None
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], out: Path | TextIO) -> int:

@@ -17,7 +17,7 @@ from feedback.likeness import Embed, apart, hashed, unlike
 from feedback.records import normalise
 from feedback.review_order import Candidate, chance
 from feedback.review_records import Kind
-from feedback.schema import corrections, ratings, review_tasks, turns
+from feedback.schema import conversations, corrections, ratings, review_tasks, turns
 
 MOST_RATINGS = 4_000
 MOST_TURNS = 2_000
@@ -34,7 +34,13 @@ _MOST_ASKED_AGAIN = 100
 _EXCERPT = 600
 _FAINT = 0.8
 """What a poor foundation counts beside two answers that differ: it is a sign of less."""
-_ENDED = ("complete", "stopped")
+# Answers of ours, in conversations that their person lets us learn from
+_WORTH = (
+    turns.c.status.in_(("complete", "stopped")),
+    turns.c.answer != "",
+    turns.c.origin == "",
+    conversations.c.learned_from,
+)
 
 
 def candidates(
@@ -137,7 +143,8 @@ def _rated(database: Database, most: int) -> list[Row[Any]]:
             newest.c.comment,
         )
         .join(newest, newest.c.turn_id == turns.c.id)
-        .where(turns.c.status.in_(_ENDED), turns.c.answer != "")
+        .join(conversations, conversations.c.id == turns.c.conversation_id)
+        .where(*_WORTH)
         .order_by(newest.c.id.desc())
     )
     with database.read() as connection:
@@ -150,7 +157,8 @@ def _newest(database: Database, most: int) -> list[Row[Any]]:
     """The newest answers, the newest first."""
     query = (
         select(turns.c.id, turns.c.prompt_key, func.substr(turns.c.answer, 1, _EXCERPT).label("answer"))
-        .where(turns.c.status.in_(_ENDED), turns.c.answer != "")
+        .join(conversations, conversations.c.id == turns.c.conversation_id)
+        .where(*_WORTH)
         .order_by(turns.c.id.desc())
         .limit(most)
     )
@@ -164,7 +172,8 @@ def _grounded(database: Database) -> list[Row[Any]]:
     query = (
         select(turns.c.id, turns.c.passages)
         .join(newest, newest.c.id == turns.c.id)
-        .where(turns.c.searched.is_not(None), turns.c.status.in_(_ENDED), turns.c.answer != "")
+        .join(conversations, conversations.c.id == turns.c.conversation_id)
+        .where(turns.c.searched.is_not(None), *_WORTH)
         .order_by(turns.c.id.desc())
     )
     with database.read() as connection:

@@ -21,7 +21,7 @@ from training import taints
 from training.canary import Canary, running
 from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
 from training.schema import adapters, canaries, evaluations, promotions
-from training.taints import Taints
+from training.taints import Taint, Taints
 from training.witness import Witness, unseen
 
 Fence = Callable[[Connection], None]
@@ -92,6 +92,10 @@ class Registry:
         with self._database.read() as connection:
             return running_canary(connection)
 
+    def tainted(self) -> dict[str, Taint]:
+        """The adapters that learned from somebody whose data was deleted, by name."""
+        return Taints(self._database).all()
+
     def history(self, limit: int = 100) -> list[Promotion]:
         """The audit of promotions and rollbacks, the newest first."""
         query = select(promotions).order_by(promotions.c.id.desc()).limit(limit)
@@ -139,7 +143,7 @@ class Registry:
 
     def earlier(self) -> Adapter | None:
         """What a rollback goes to; None is the bare base model. Raises `Refused` if that is live."""
-        tainted = Taints(self._database).all()
+        tainted = self.tainted()
         _now, *before = reversed(lineage(self.history(limit=10_000)))
         for name in before:
             if name is None:

@@ -135,6 +135,16 @@ def valid(item: Judged) -> Judged:
     )
 
 
+def heard(item: Judged) -> Judged | None:
+    """A turn with the opinions that count; None if nothing may be learned from it, whatever was said.
+
+    Guests' opinions do not count, nor do those that staff called invalid.
+    """
+    if not item.learned_from or excluded(item):
+        return None
+    return valid(replace(item, ratings=known(item.ratings), corrections=known(item.corrections)))
+
+
 def _says_something(item: Judged) -> bool:
     seen = any(row.thumb or row.correction for row in item.reviews)
     return bool(item.ratings or item.corrections or seen)

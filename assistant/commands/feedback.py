@@ -42,6 +42,7 @@ def export(
 
     with house_of(home) as house:
         count = outgoing.feedback(house.store, kind.value, out)
+        house.audit.note(who(), "export feedback", kind.value)
     typer.echo(f"{count} lines in {out}")
 
 
@@ -55,6 +56,8 @@ def import_(
 
     with house_of(home) as house, file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
         found = importing.read_in(house.database, lines, name=file.name, by=who())
+        subject, stored = found.id or file.name, f"{found.stored} lines"
+        house.audit.note(who(), "import feedback", subject, "", stored)
     if as_json:
         show_one(found.as_dict(), as_json)
     else:

@@ -50,7 +50,7 @@ def add(
             confirmation_prompt=True,
         )
     with house_of(home) as house:
-        account = house.accounts.add(name, role, password or None)
+        account = house.people.add(name, role, password or None, who())
     typer.echo(f"{account.name} is {account.role}")
 
 
@@ -83,7 +83,7 @@ def groups(
 ) -> None:
     """Say whose documents a person may see, besides those for everybody."""
     with house_of(home) as house:
-        account = house.accounts.set_groups(name, chosen or ())
+        account = house.people.set_groups(name, chosen or (), who())
     typer.echo(f"{name} is in {', '.join(account.groups) or 'no group'}")
 
 
@@ -142,11 +142,11 @@ def delete(
         personal.delete(name, home)
         return
     with house_of(home) as house:
-        house.accounts.delete(name)
+        house.people.delete(name, who())
     typer.echo(f"{name} is gone")
 
 
 def key(name: Name, home: Home = None) -> None:
     """Print a new API key, once and alone on standard output."""
     with house_of(home) as house:
-        typer.echo(house.accounts.new_key(name))
+        typer.echo(house.people.key_for(name, who()))

@@ -168,6 +168,7 @@ def draw(
         f"{_button('end-sessions', 'End all other sessions')}"
         f"<h2>API keys</h2>{_table(keys, 'end-key', 'Purpose')}{_new_key()}"
         f"<h2>Password</h2>{_password(person)}{_services(person, oidc, connect)}"
+        f"{paper.other('/account/data', 'Your data: take it along, or have it deleted')}"
         f"{paper.other('/', 'Back to the chat')}"
     )
     sheet = paper.wide("Your account", f'<div class="account">{body}</div>')

@@ -164,7 +164,11 @@ class AdminEvents:
             "runs": views.runs(desk.runs.all(_MOST_RUNS)),
             "canary": canary_view.canary(trying, desk.canaries.history(_MOST_STEPS)),
             "adapters": views.adapters(
-                adapters, live.name if live else None, judged, trying[0] if trying else None
+                adapters,
+                live.name if live else None,
+                judged,
+                trying[0] if trying else None,
+                desk.registry.tainted(),
             ),
             "promotions": views.promotions(history),
             "comparison": comparison_view.draw(desk.comparison()),

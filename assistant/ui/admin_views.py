@@ -5,7 +5,7 @@ Pure: takes records, gives HTML with every text escaped. Knows no gradio and no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any, cast
 
@@ -66,11 +66,18 @@ def adapters(
     live: str | None,
     judged: Mapping[str, Evaluation | None],
     canary: Canary | None = None,
+    tainted: Collection[str] = (),
 ) -> str:
-    """The adapters, the newest first, each with the outcome of its newest evaluation."""
+    """The adapters, the newest first, each with the outcome of its newest evaluation.
+
+    `tainted` are those that learned from somebody whose data was deleted.
+    """
     if not found:
         return nothing("No adapter yet.", "Every run that ends well leaves a candidate here.")
-    drawn = (_adapter(item, item.name == live, judged.get(item.name), canary) for item in found)
+    drawn = (
+        _adapter(item, item.name == live, judged.get(item.name), canary, item.name in tainted)
+        for item in found
+    )
     return f'<ol class="list">{"".join(drawn)}</ol>'
 
 
@@ -175,14 +182,17 @@ def _reason(run: Run) -> str:
     return f'<p class="{kind}">{escape(sentence(run.reason))}</p>'
 
 
-def _adapter(item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None) -> str:
+def _adapter(
+    item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None, tainted: bool
+) -> str:
     badges = ['<span class="badge live">live</span>'] if live else []
     if canary is not None and canary.adapter == item.name:
         badges.append(badge("running", f"canary {canary.share:.0%}"))
     badges += [badge("retired")] if item.retired else []
+    badges += [badge("tainted", "learned from deleted data")] if tainted else []
     badges.append(badge(evaluation.outcome) if evaluation else badge("not evaluated"))
     passed = evaluation is not None and evaluation.outcome == "passed"
-    may_promote = passed and not live and not item.retired
+    may_promote = passed and not live and not item.retired and not tainted
     tried = canary is not None and canary.adapter == item.name
     levers = [button("Look", "adapter_show", name=item.name)]
     if not live and not tried and not item.retired:

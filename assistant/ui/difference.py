@@ -14,7 +14,9 @@ _MOST_WORDS = 3_000
 
 
 def difference(before: str, after: str) -> str:
-    """HTML with `<del>` and `<ins>`; to a screen reader they are named."""
+    """HTML with `<del>` and `<ins>`, which a screen reader names; empty where both are the same."""
+    if before == after:
+        return ""
     old, new = _pieces(before), _pieces(after)
     if max(len(old), len(new)) > _MOST_WORDS:
         old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)

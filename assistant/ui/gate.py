@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant import doors
 from assistant.accounts import Account, Accounts
+from assistant.api_errors import error_body
+from assistant.audit import DOOR
 from assistant.doors import Door
 from assistant.limits import Limits, TooMany
 from assistant.ui import paper
@@ -168,6 +170,7 @@ class Gate:
     async def _by_session(
         self, connection: HTTPConnection, scope: Scope, door: Door, route: BaseRoute
     ) -> Response | None:
+        DOOR.set("page")
         reading = scope["method"] in READING
         path = scope["path"].removeprefix(route.path) if isinstance(route, Mount) else ""
         page = reading and path in ("", "/")
@@ -219,8 +222,6 @@ def _no_key() -> JSONResponse:
 
 
 def _program(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    from assistant.api import error_body
-
     headers = {"www-authenticate": "Bearer"} if status == 401 else headers
     return JSONResponse(error_body(status, message), status, headers)
 

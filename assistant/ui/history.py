@@ -59,12 +59,12 @@ def person(account: Account) -> str:
             f'<div class="who">{who}</div><div class="ways"><a href="/login">{icon("leave")}Sign in</a></div>'
         )
     admin = f'<a href="/admin">{icon("gear")}Admin</a>' if account.may("admin") else ""
-    documents = f'<a href="/documents">{icon("book")}Documents</a>' if account.may("staff") else ""
+    staff = f'<a href="/documents">{icon("book")}Documents</a><a href="/review">{icon("check")}Review</a>'
     return (
         f'<div class="who"><span class="initial" aria-hidden="true">{escape(account.name[:1].upper())}</span>'
         f'<a class="name" href="/account" title="Your account"><b>{escape(account.name)}</b>'
         f"<span>{account.role}</span></a></div>"
-        f'<div class="ways">{documents}{admin}{sign_out()}</div>'
+        f'<div class="ways">{staff if account.may("staff") else ""}{admin}{sign_out()}</div>'
     )
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import RedirectResponse
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
+from assistant.deletions import Deletions
 from assistant.doors import Door, mark_app, opens
 from assistant.entry import AccountsSection, OidcSection
 from assistant.library import Library
@@ -30,6 +31,7 @@ from assistant.ui import (
     documents_page,
     entrance,
     joining,
+    my_data,
     report_page,
     review_page,
     theme,
@@ -51,6 +53,7 @@ def mount(
     approvals: Approvals | None = None,
     reviews: ReviewDesk | None = None,
     people: People | None = None,
+    deletions: Deletions | None = None,
     entry: AccountsSection | None = None,
     oidc: OidcSection | None = None,
     choice_share: float = 0.0,
@@ -62,6 +65,8 @@ def mount(
     people, entry = people or People(accounts), entry or AccountsSection()
     limits = Limits(entry)
     _ways_in(app, people, limits, entry, oidc)
+    if deletions is not None:
+        app.include_router(my_data.router(desk.registry, deletions))
     app.include_router(report_page.router(accounts, desk.registry))
     _mount(app, admin_page.build(desk, accounts, people), "/admin", "admin", admin_page.STYLES)
     if library is not None:

@@ -116,7 +116,7 @@ class ReviewEvents:
         if draft != shown.draft:
             shown.draft = draft
             await to_thread.run_sync(self._desk.reviews.keep, case.task.id, account.id, draft)
-        return {"diff": views.difference(case.turn.answer, correction)}
+        return {"diff": views.what_changes(case.turn.answer, correction)}
 
     @_in_turn
     async def save(
@@ -256,7 +256,7 @@ class ReviewEvents:
             "writing": gr.update(visible=case.is_mine),
             "correction": correction,
             "comment": shown.draft.comment,
-            "diff": views.difference(case.turn.answer, correction),
+            "diff": views.what_changes(case.turn.answer, correction),
         }
 
     def _panel(self, case: Case, draft: Draft) -> str:

@@ -12,9 +12,10 @@ from html import escape
 from assistant import grounding
 from assistant.reviewing import Case
 from assistant.rounds import told
-from assistant.ui import differences, markdown, sources, tool_steps, tree
+from assistant.ui import markdown, sources, tool_steps, tree
 from assistant.ui.admin_views import badge, nothing
 from assistant.ui.buttons import button
+from assistant.ui.difference import difference
 from assistant.ui.feedback_form import REASONS
 from assistant.ui.words import number, sentence, when
 from feedback.records import Correction, Rating, Review, Turn
@@ -159,10 +160,10 @@ def problem(text: str) -> str:
     return f'<p class="problem" role="alert">{escape(sentence(text))}</p>'
 
 
-def difference(answer: str, correction: str) -> str:
-    """What the correction changes."""
-    drawn = differences.changed(answer, correction)
-    return f'<h3>What changes</h3><div class="diff">{drawn}</div>' if drawn else ""
+def what_changes(answer: str, correction: str) -> str:
+    """What the correction changes, under a heading."""
+    drawn = difference(answer.strip(), correction.strip())
+    return f"<h3>What changes</h3>{drawn}" if drawn else ""
 
 
 def guideline(text: str) -> str:
@@ -264,20 +265,16 @@ def _rating(row: Rating, names: Mapping[str, str]) -> str:
 
 
 def _correction(row: Correction, found: Case) -> str:
-    drawn = differences.changed(found.turn.answer, row.text) or escape(row.text)
-    return f'<li>{_who(row.person_id, found.names)} corrected it:<div class="diff">{drawn}</div></li>'
+    drawn = difference(found.turn.answer, row.text) or f"<blockquote>{escape(row.text)}</blockquote>"
+    return f"<li>{_who(row.person_id, found.names)} corrected it:{drawn}</li>"
 
 
 def _review(row: Review, found: Case) -> str:
     verdict = badge("passed" if row.verdict == "right" else "failed", _verdict(row.verdict, row.fault))
     out = '<span class="tag">excluded from training</span>' if not row.include else ""
     comment = f"<blockquote>{escape(row.comment)}</blockquote>" if row.comment.strip() else ""
-    diff = differences.changed(found.turn.answer, row.correction) if row.correction else ""
-    return (
-        f"<li>{_who(row.person_id, found.names)} {verdict} {out}{comment}"
-        + (f'<div class="diff">{diff}</div>' if diff else "")
-        + "</li>"
-    )
+    drawn = difference(found.turn.answer, row.correction) if row.correction else ""
+    return f"<li>{_who(row.person_id, found.names)} {verdict} {out}{comment}{drawn}</li>"
 
 
 def _verdict(verdict: str | None, fault: str | None) -> str:

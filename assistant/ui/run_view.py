@@ -41,6 +41,10 @@ DROPPED = {
     "on_both_sides": "the question is held out elsewhere",
     "person_full": "the person has enough examples",
     "question_full": "the question has enough examples",
+    "withheld": "their person wants nothing learned from the chat",
+    "excluded": "staff keep them from training",
+    "invalid_vote": "staff called the vote invalid",
+    "knowledge": "a matter of the documents, staff say",
 }
 _LONGEST = 600
 """Characters of a text that are shown of an example."""

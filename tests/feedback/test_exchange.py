@@ -102,7 +102,7 @@ def test_the_training_formats_leave_out_what_no_trainer_reads_and_what_is_not_ke
     for turn in (tools, parts, cut, good):
         store.judge(turn.id, "ann", "user", Verdict("up"))
     assert [row["prompt"][0]["content"] for row in exported(store, "unpaired")] == ["g"]
-    assert exported(store, "unpaired", keep=lambda item: item.turn.id != good.id) == []
+    assert exported(store, "unpaired", heard=lambda item: item if item.turn.id != good.id else None) == []
 
 
 def test_what_stands_on_a_restricted_passage_is_left_out_of_the_training_formats(store: Store) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from html import unescape
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assistant.ui.difference import difference
 
@@ -26,7 +30,19 @@ def test_texts_are_text_and_spaces_are_kept() -> None:
 def test_it_is_said_aloud_what_is_which() -> None:
     assert "removed: " in difference("a", "")
     assert "added: " in difference("", "a")
-    assert "<del>" not in difference("same", "same")
+    assert difference("same", "same") == ""
+
+
+@given(st.text(alphabet="ab .<&\n", max_size=40), st.text(alphabet="ab .<&\n", max_size=40))
+def test_both_texts_can_be_read_back(before: str, after: str) -> None:
+    drawn = bare(difference(before, after)).removeprefix('<div class="difference">').removesuffix("</div>")
+
+    def without(tag: str) -> str:
+        left = re.sub(rf"<{tag}>.*?</{tag}>", "", drawn, flags=re.DOTALL)
+        return unescape(re.sub(r"</?(?:ins|del)>", "", left))
+
+    if before != after:
+        assert (without("ins"), without("del")) == (before, after)
 
 
 def test_long_texts_go_line_by_line_and_stay_quick() -> None:

@@ -133,7 +133,7 @@ def test_whatever_people_or_models_wrote_is_escaped() -> None:
         corrections=(Correction(1, "t2", "ann", "user", EVIL, NOON),),
         others=(review(comment=EVIL, correction=EVIL),),
     )  # fmt: skip
-    drawn = views.case(case) + views.difference("a", EVIL) + views.problem(EVIL) + views.guideline(EVIL)
+    drawn = views.case(case) + views.what_changes("a", EVIL) + views.problem(EVIL) + views.guideline(EVIL)
     drawn += views.tasks([Listed(a_task(adapter=EVIL), EVIL, EVIL)], 9, {"sam": EVIL}, Filters())
     assert EVIL not in drawn
     assert "<script" not in drawn
