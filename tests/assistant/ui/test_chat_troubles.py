@@ -113,6 +113,6 @@ async def test_a_question_that_comes_too_soon_is_not_lost(house: House) -> None:
     guest = house.accounts.by_session(house.accounts.new_guest())
     assert guest is not None
     theirs = Page()
-    await last(events, theirs, events.ask(theirs, "How long?", request(guest.name)))
+    await last(events, theirs, events.ask(theirs, "How long?", request(guest.name)), guest.name)
     assert len(house.engines.asked) == 2
     assert house.store.conversations(guest.id)[0].title == "How long?"
