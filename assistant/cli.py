@@ -67,10 +67,10 @@ def root(
 
 def main() -> None:
     """Run a command; our own errors become a sentence on standard error and exit status 1."""
-    log_ids()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s%(of_request)s: %(message)s"
     )
+    log_ids()
     for noisy in ("httpx", "alembic", "sentence_transformers", "chromadb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It sets its own level, as low as it goes, when it is imported.

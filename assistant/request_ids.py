@@ -67,12 +67,12 @@ def _with_id(headers: Any, name: str) -> list[tuple[bytes, bytes]]:
 
 
 def log_ids() -> None:
-    """Have `%(of_request)s` in every line of the log: the id in brackets, or nothing."""
-    make = logging.getLogRecordFactory()
+    """Give every line of the log `%(of_request)s`: the id in brackets, or nothing. Call it once there are
+    handlers; again it changes nothing."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_add_id)
 
-    def record(*given: Any, **named: Any) -> logging.LogRecord:
-        made = make(*given, **named)
-        made.of_request = f" [{current()}]" if current() else ""
-        return made
 
-    logging.setLogRecordFactory(record)
+def _add_id(record: logging.LogRecord) -> bool:
+    record.of_request = f" [{current()}]" if current() else ""
+    return True

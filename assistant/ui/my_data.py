@@ -1,6 +1,6 @@
 """A person's own data, `/account/data`: all of it to take along, and all of it to be deleted.
 
-A plain page without script. What is kept of a person is `personal.py`'s to know, how it goes `deletions.py`'s.
+A plain page without script. What is kept of a person `personal.py` knows, how it goes `deletions.py`.
 """
 
 from __future__ import annotations

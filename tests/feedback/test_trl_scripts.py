@@ -1,4 +1,4 @@
-"""TRL's own `trl dpo`, `trl kto` and `trl sft` on our exports: each trains a step on the tiny model."""
+"""TRL's own `dpo`, `kto` and `sft` scripts on our exports, unchanged: each trains a step on a tiny model."""
 
 from __future__ import annotations
 
