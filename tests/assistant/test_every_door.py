@@ -194,7 +194,7 @@ def _made_up(path: str) -> str:
 
 def least(address: Address) -> Role | None:
     """The least role by the list above; None: anybody."""
-    if any(re.fullmatch(pattern, address.path) for pattern in OPEN):
+    if address.inner is None and any(re.fullmatch(pattern, address.path) for pattern in OPEN):
         return None
     for pattern, role in RULES:
         if re.fullmatch(pattern, str(address)):
@@ -335,11 +335,12 @@ def test_the_configuration_of_no_page_holds_data(walk: Walk) -> None:
             answer = http.get(route.path + path)
             assert answer.status_code == 200, answer.text
             # Who asks is told their own name.
-            text = answer.text.replace('"username":"marker-admin"', "")
+            text = re.sub(r'"username": ?"marker-admin"', "", answer.text)
             for secret in ("marker-", admin.id, *walk.keys.values(), *walk.sessions.values()):
                 assert secret not in text, path
-    config = json.dumps(walk.client("user").get("/config").json())
-    assert not re.findall(r"run_train|person_approve|adapter_promote", config.replace("js_on_load", ""))
+    # The names of all events stand in a script that every page has; bound are those of the page alone.
+    bound = json.dumps(walk.client("user").get("/config").json()["dependencies"])
+    assert not re.findall(r"run_train|person_approve|adapter_promote", bound)
 
 
 def test_files_of_this_machine_are_fetched_by_nobody(walk: Walk) -> None:
