@@ -86,7 +86,6 @@ def _side() -> dict[str, Any]:
             placeholder="Search",
             show_label=False,
             container=False,
-            max_lines=1,
             max_length=LONGEST_SEARCH,
             elem_id="search",
         )
