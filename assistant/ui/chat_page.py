@@ -93,7 +93,6 @@ def _side() -> dict[str, Any]:
             placeholder="Search",
             show_label=False,
             container=False,
-            max_lines=1,
             max_length=LONGEST_SEARCH,
             elem_id="search",
         )
