@@ -39,11 +39,12 @@ from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
 from assistant.deletions import Deletions, Drop
 from assistant.deletions import watch as watch_deletions
-from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.engine.client import Engines, TrainingEngine, locate_home, locate_urls
 from assistant.examples import as_example
 from assistant.finding import Finding
 from assistant.gaps import Gaps
 from assistant.grounds import Grounds
+from assistant.keeping import keep_loaded
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
 from assistant.people import People
@@ -222,6 +223,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = chat_of(house, library, engines, grounds if library.enabled else None)
     reviews = reviews_of(house, library, triage, approvals)
+    ready = partial(not_ready, house, engines, library)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -230,7 +232,7 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         await engines.start()
         library.start()
         beside = (
-            _unload_idle(engines, house.registry),
+            keep_loaded(engines, house.registry),
             watch(house.monitor, beat=False),
             triage.run(),
             _mend(approvals),
@@ -247,13 +249,6 @@ def web(house: House, library: Library | None = None) -> FastAPI:
             await asyncio.wait(tasks)
             await asyncio.to_thread(library.close)
             await engines.close()
-
-    def ready() -> str | None:
-        try:
-            live = house.registry.live()
-        except DatabaseUnavailable as error:
-            return str(error)
-        return engines.ready() or engines.missing(live.name if live else None) or library.ready()
 
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     api_errors.install(app)
@@ -296,6 +291,15 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     return app
 
 
+def not_ready(house: House, engines: Engines, library: Library) -> str | None:
+    """What keeps this process from answering, or None."""
+    try:
+        live = house.registry.live()
+    except DatabaseUnavailable as error:
+        return str(error)
+    return engines.ready() or engines.missing(live.name if live else None) or library.ready()
+
+
 def _desk(house: House, ready: Callable[[], str | None]) -> Desk:
     """What the admin page works with."""
     from assistant.ui.desk import Desk
@@ -324,24 +328,6 @@ async def _mend(approvals: Approvals) -> None:
         await asyncio.to_thread(approvals.mend)
     except (DatabaseUnavailable, RetrievalError) as error:
         log.warning("approved answers were not looked through: %s", error)
-
-
-async def _unload_idle(engines: Engines, registry: Registry) -> None:
-    """Keep what answers loaded, also after an engine's restart, and let go of those that nobody uses."""
-    while True:
-        try:
-            await engines.keep(*await asyncio.to_thread(_answering, registry))
-        except DatabaseUnavailable as error:
-            log.warning("%s", error)
-        await asyncio.sleep(1)
-
-
-def _answering(registry: Registry) -> list[AdapterRef]:
-    """The live adapter and the canary's."""
-    live, canary = registry.live(), registry.canary()
-    found = [live] if live is not None else []
-    found += [registry.get(canary.adapter)] if canary is not None else []
-    return [AdapterRef(adapter.name, adapter.path) for adapter in found]
 
 
 def pipeline_of(house: House, engines: Engines) -> Pipeline:

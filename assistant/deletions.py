@@ -22,7 +22,7 @@ from uuid_utils import uuid7
 from assistant.accounts import Account, AccountError, Accounts
 from assistant.grounding import quoted
 from assistant.people import Note, to_log
-from feedback import deleting
+from feedback import deleting, searching
 from feedback.database import Database, DatabaseUnavailable
 from feedback.reading import record
 from feedback.records import IMPORT, Message, NotFound, prompt_key
@@ -176,6 +176,7 @@ class Deletions:
             pass
         with self.database.write() as connection:
             deleting.forget_rest(connection, one.person_id)
+            searching.purge(connection)
         tainted = self._taint(one)
         if tainted:
             self.runs.queue("dpo", f"{WHY}: {', '.join(tainted)}"[:200])

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 
 from feedback.records import storable
+from feedback.search_index import SEARCH_INDEX
 
 # Names by rule, so that a migration can find a constraint on both databases.
 metadata = MetaData(
@@ -66,24 +67,6 @@ class Words(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else storable(value)
 
-
-# SQLite: an index beside the rows that triggers keep (sqlite.org/fts5.html, external content tables).
-SEARCH_INDEX = {
-    "sqlite": (
-        "CREATE VIRTUAL TABLE search_words USING fts5(words, content='search_texts', content_rowid='id', "
-        "tokenize='unicode61 remove_diacritics 2', prefix='2 3')",
-        "CREATE TRIGGER search_added AFTER INSERT ON search_texts BEGIN "
-        "INSERT INTO search_words(rowid, words) VALUES (new.id, new.words); END",
-        "CREATE TRIGGER search_removed AFTER DELETE ON search_texts BEGIN "
-        "INSERT INTO search_words(search_words, rowid, words) VALUES ('delete', old.id, old.words); END",
-        "CREATE TRIGGER search_changed AFTER UPDATE ON search_texts BEGIN "
-        "INSERT INTO search_words(search_words, rowid, words) VALUES ('delete', old.id, old.words); "
-        "INSERT INTO search_words(rowid, words) VALUES (new.id, new.words); END",
-    ),
-    "postgresql": (
-        "CREATE INDEX ix_search_texts_words ON search_texts USING gin (to_tsvector('simple', words))",
-    ),
-}
 
 conversations = Table(
     "conversations",

@@ -66,6 +66,12 @@ def note_turn(
         )
 
 
+def purge(connection: Connection) -> None:
+    """Take out of the index itself the words of what is gone, which it would else keep until it is merged."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("INSERT INTO search_words(search_words) VALUES ('optimize')"))
+
+
 def search(database: Database, person_id: str, wanted: str, most: int = 50) -> list[Found]:
     """This person's conversations that have all the wanted words, or longer ones that begin so, in one text.
 

@@ -288,13 +288,16 @@ def test_killed_at_any_write_it_goes_on_to_the_same_end(furnished: Path, tmp_pat
 
 
 FATES = {
-    "goes by person_id": {"conversations", "turns", "ratings", "corrections", "choices"},
-    "goes with its turn": {"approvals", "gap_turns", "causes"},
-    "goes with the account": {"accounts", "credentials"},
+    "goes by person_id": {
+        *("conversations", "turns", "ratings", "corrections", "choices", "receipts", "notices_seen"),
+        *("review_tasks", "review_drafts", "reviews"),
+    },
+    "goes with its turn": {"approvals", "gap_turns", "causes", "search_texts", "offers"},
+    "goes with the account": {"accounts", "credentials", "identities"},
     "is mended": {"gaps", "passages", "index_records"},
     "holds ids and figures, or what staff and admins did": {
         *("days", "alerts", "imports", "import_lines", "deletions", "documents"),
-        *("runs", "adapters", "evaluations", "promotions", "canaries", "taints"),
+        *("runs", "adapters", "evaluations", "promotions", "canaries", "taints", "audit", "line_vectors"),
     },
 }
 """What becomes of every table when a person goes. Whoever adds one says so here."""
