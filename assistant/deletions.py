@@ -28,7 +28,7 @@ from feedback.reading import record
 from feedback.records import IMPORT, Message, NotFound, prompt_key
 from feedback.schema import deletions, turns
 from retrieval.records import RetrievalError
-from retrieval.schema import passages
+from retrieval.schema import line_vectors, passages
 from training import forgetting
 from training.canaries import Canaries
 from training.records import Refused
@@ -212,7 +212,10 @@ class Deletions:
         if self.drop is not None:
             self.drop(key)
         with self.database.write() as connection:
-            connection.execute(delete(passages).where(passages.c.source_id == key))
+            ours = passages.c.source_id == key
+            lines = line_vectors.c.passage_id.in_(select(passages.c.id).where(ours))
+            connection.execute(delete(line_vectors).where(lines))
+            connection.execute(delete(passages).where(ours))
             query = select(turns.c.id, turns.c.prompt, turns.c.passages)
             for row in connection.execute(query.where(cast(turns.c.passages, Text).contains(key))).all():
                 values = without(row.prompt, row.passages, key)

@@ -294,10 +294,10 @@ FATES = {
     },
     "goes with its turn": {"approvals", "gap_turns", "causes", "search_texts", "offers"},
     "goes with the account": {"accounts", "credentials", "identities"},
-    "is mended": {"gaps", "passages", "index_records"},
+    "is mended": {"gaps", "passages", "line_vectors", "index_records"},
     "holds ids and figures, or what staff and admins did": {
         *("days", "alerts", "imports", "import_lines", "deletions", "documents"),
-        *("runs", "adapters", "evaluations", "promotions", "canaries", "taints", "audit", "line_vectors"),
+        *("runs", "adapters", "evaluations", "promotions", "canaries", "taints", "audit"),
     },
 }
 """What becomes of every table when a person goes. Whoever adds one says so here."""
