@@ -21,6 +21,11 @@ NOTHING = "No passage was found. If only a document can tell this, say that you 
 MOST_OF_THE_CONTEXT = 3
 """Passages take at most this part of what the model can hold."""
 
+SMALL_CONTEXT = 4096
+"""Tokens below which a model is given single lines: it can hold little, and what it reads it reads badly."""
+LINES = 6
+"""The first six hold the answer to 83 % of the development half of benchmarks/questions, the first to 48."""
+
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _FENCE = re.compile(r"<\s*(/?)\s*passages\s*>", re.IGNORECASE)
@@ -80,10 +85,12 @@ def fitting(
     alone: Sequence[Kept], whole: Sequence[Kept], small: Sequence[int], large: Sequence[int], budget: int
 ) -> list[dict[str, Any]]:
     """What stands in a prompt, numbered: passages alone, the best first, as many as fit into the budget; then
-    with what stands around them, of the best first. `small` and `large` are their sizes in tokens."""
-    places = within(small, budget)
-    left = budget - sum(small[place] for place in places)
-    grown = {places[number] for number in within([large[place] - small[place] for place in places], left)}
+    with what stands around them, of the best first. `small` and `large` are their sizes in tokens; where
+    lines stand for a passage the second is the smaller one, and is taken."""
+    least = list(map(min, small, large))
+    places = within(least, budget)
+    left = budget - sum(least[place] for place in places)
+    grown = {places[number] for number in within([large[place] - least[place] for place in places], left)}
     kept = [whole[place] if place in grown else alone[place] for place in places]
     return [{**passage, "number": number} for number, passage in enumerate(kept, 1)]
 

@@ -38,8 +38,9 @@ class Finder(Protocol):
     def bookless(self) -> bool:
         """Whether there are no documents, so that nobody need be told that none helps."""
 
-    async def find(self, question: str, account: Account) -> Sequence[Hit]:
-        """The best passages that this person may see, the best first. Raises `RetrievalError`."""
+    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
+        """The best passages that this person may see, or so many lines of them, the best first. Raises
+        `RetrievalError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ class Grounds:
         if not question or not await to_thread.run_sync(lambda: self.there):
             return Ground(messages)
         try:
-            hits = await self._finder.find(grounding.stressed(question, messages), account)
+            small = await self._engines.context_length() < grounding.SMALL_CONTEXT
+            stressed = grounding.stressed(question, messages)
+            hits = await self._finder.find(stressed, account, grounding.LINES if small else 0)
         except RetrievalError as problem:
             log.warning("answered without documents: %s", problem)
             return Ground(messages)

@@ -240,14 +240,17 @@ class Library:
         most: int | None = None,
         floor: float | None = None,
         grow: bool = True,
+        lines: int = 0,
     ) -> list[Hit]:
-        """The best passages that this person may see, each with what stands around it unless not to `grow`;
-        [] when disabled or empty, and where none reaches the floor.
+        """The best passages that this person may see, each with what stands around it unless not to `grow`,
+        or so many of the nearest `lines`; [] when disabled or empty, and where none reaches the floor.
 
         Raises `Unavailable` when there is something to be found and it can't be searched now.
         """
         audiences = self.audiences(account)
-        return await self.search(question, audiences, kinds=kinds, most=most, floor=floor, grow=grow)
+        return await self.search(
+            question, audiences, kinds=kinds, most=most, floor=floor, grow=grow, lines=lines
+        )
 
     async def search(
         self,
@@ -258,6 +261,7 @@ class Library:
         most: int | None = None,
         floor: float | None = None,
         grow: bool = False,
+        lines: int = 0,
     ) -> list[Hit]:
         """As `find`, for whoever belongs to these audiences; what is for everybody always counts."""
         question = question.strip()
@@ -276,6 +280,7 @@ class Library:
                 most=most or self._settings.documents.most,
                 floor=floor,
                 grow=grow,
+                lines=lines,
             )
             return self._still_there(found, wanted)
 

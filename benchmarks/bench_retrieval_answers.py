@@ -84,7 +84,7 @@ def _question(
     is_right: Callable[[str], bool],
     has: Callable[[Sequence[Passage]], bool],
 ) -> Question:
-    hits = opened.search.find(text, shop.AUDIENCES, most=DocumentsSection().most, grow=True)
+    hits = opened.search.find(text, shop.AUDIENCES, lines=grounding.LINES)
     alone = [as_json(hit, number, alone=True) for number, hit in enumerate(hits, 1)]
     whole = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
     small, large = ([opened.length(grounding.shown(one) + "\n\n") for one in some] for some in (alone, whole))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST = 32
 """Lines of a passage that get vectors of their own; a passage of the usual length has three or four."""
+_BYTES = 2
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=[\"'“„«(*]*[^\W_a-z])")
 
 
@@ -57,8 +58,8 @@ class Lines:
                 forget(connection, [one.id for one in missing])
                 connection.execute(insert(line_vectors), rows)
 
-    def nearest(self, vector: Rows, ids: Collection[str]) -> dict[str, float]:
-        """For each of these passages that has them the cosine of its nearest line to the vector."""
+    def cosines(self, vector: Rows, ids: Collection[str]) -> dict[str, list[float]]:
+        """For each of these passages that has any, how near its lines are to the vector, in their order."""
         import numpy as np
 
         columns = line_vectors.c
@@ -72,10 +73,12 @@ class Lines:
         width = len(vector)
         matrix = np.frombuffer(b"".join(held for _, held in found), np.float16).reshape(-1, width)
         cosines = matrix.astype(np.float32) @ vector
-        sizes = [len(held) // (2 * width) for _, held in found]
-        starts = np.cumsum([0, *sizes[:-1]])
-        best = np.maximum.reduceat(cosines, starts)
-        return {key: float(value) for (key, _), value in zip(found, best, strict=True)}
+        ends = np.cumsum([len(held) // (_BYTES * width) for _, held in found])
+        parts = np.split(cosines, ends[:-1])
+        # The first half is of the lines alone, the second of the same behind their title
+        return {
+            key: np.maximum(*np.split(part, 2)).tolist() for (key, _), part in zip(found, parts, strict=True)
+        }
 
     def count(self) -> int:
         """How many passages have vectors of this model for their lines."""

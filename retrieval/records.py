@@ -112,18 +112,19 @@ class Hit:
     rank: float
     """By which hits are ordered, the highest first; of no meaning beside another question's."""
     block: Passage | None = None
-    """The passage with what stands around it, under the same id, where that was asked for."""
+    """Under the same id, where that was asked for: the passage with what stands around it, or the nearest of
+    its lines alone."""
 
     @property
     def whole(self) -> Passage:
-        """The most of the text that there is to read."""
+        """What was asked for."""
         return self.block or self.passage
 
 
 def as_json(hit: Hit, number: int, alone: bool = False) -> dict[str, Any]:
     """A hit as a turn keeps it: everything that showing it, and training with it, needs later.
 
-    With what stands around the passage, unless it is taken `alone`.
+    The block that was asked for, unless the passage is taken `alone`.
     """
     one = hit.passage if alone else hit.whole
     kept = {

@@ -15,6 +15,7 @@ from retrieval import blocks
 from retrieval.embeddings import Embedder
 from retrieval.index import Index
 from retrieval.lexical import Lexical
+from retrieval.lines import lines as cut_lines
 from retrieval.records import Hit, Kind, Passage, Unavailable
 from retrieval.splitting import Length, estimate
 
@@ -77,10 +78,14 @@ class Search:
         most: int = 4,
         floor: float | None = None,
         grow: bool = False,
+        lines: int = 0,
     ) -> list[Hit]:
         """The best passages for these audiences, best first; none at all unless the cosine of one reaches the
-        floor, and none that is far below it. With `grow` each comes with what stands around it, and what
-        stands in the block of a better one is left out. Blocks for some milliseconds."""
+        floor, and none that is far below it. Blocks for some milliseconds.
+
+        With `grow` each comes with what stands around it, and what stands in the block of a better one is
+        left out. With `lines` there are so many of the nearest lines in the place of `most` passages.
+        """
         if most < 1 or not audiences or not kinds or not question.strip():
             return []
         leg, pool = max(LEG, most), max(POOL, most)
@@ -94,7 +99,10 @@ class Search:
         if max((cosines[one.id] for one in seen), default=-1.0) < lowest:
             return []
         seen = [one for one in seen if cosines[one.id] >= lowest - _BESIDE]
-        ranks = ranked(seen, cosines, self._index.lines.nearest(vector, [one.id for one in seen]), shares)
+        near = self._index.lines.cosines(vector, [one.id for one in seen])
+        if lines:
+            return condensed(seen, cosines, near, lines)
+        ranks = ranked(seen, cosines, {key: max(values) for key, values in near.items()}, shares)
         if self._reranker is not None:
             marks = self._reranker(question, [one.searched for one in seen])
             ranks = {one.id: float(mark) for one, mark in zip(seen, marks, strict=True)}
@@ -174,6 +182,36 @@ def ranked(
         for key, values in sources.items()
     }
     return {one.id: near[one.id] + _OF_SOURCE * best[one.source_id] / _BEST_OF_SOURCE for one in seen}
+
+
+def condensed(
+    seen: Sequence[Passage], cosines: Mapping[str, float], near: Mapping[str, Sequence[float]], most: int
+) -> list[Hit]:
+    """The `most` nearest lines of these passages, by passage: what a model reads that can hold little.
+
+    A line counts by its own cosine and its passage's; a passage without vectors of lines counts as one line.
+    """
+    found: list[tuple[float, int, str]] = []
+    for number, one in enumerate(seen):
+        cut = cut_lines(one.text)
+        values = near.get(one.id, ())
+        if len(values) != len(cut):
+            cut, values = [one.text], [cosines[one.id]]
+        found += [
+            ((cosines[one.id] + value) / 2, number, line) for value, line in zip(values, cut, strict=True)
+        ]
+    groups: dict[int, list[tuple[float, str]]] = {}
+    for score, number, line in sorted(found, key=lambda item: (-item[0], item[1]))[:most]:
+        groups.setdefault(number, []).append((score, line))
+    return [
+        Hit(
+            seen[number],
+            cosines[seen[number].id],
+            some[0][0],
+            replace(seen[number], text="\n".join(line for _, line in some)),
+        )
+        for number, some in groups.items()
+    ]
 
 
 def open_reranker(location: str) -> Reranker | None:

@@ -39,7 +39,7 @@ class Shelf:
     bookless: bool = False
     asked: list[str] = field(default_factory=list)
 
-    async def find(self, question: str, account: Account) -> Sequence[Hit]:
+    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
         self.asked.append(question)
         return self.hits
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from assistant.accounts import Account
-from assistant.grounding import NOTHING
+from assistant.grounding import LINES, NOTHING, SMALL_CONTEXT
 from assistant.grounds import Grounds
 from feedback.records import PASSAGES, Message
 from retrieval.records import Hit, Passage, Unavailable
@@ -32,8 +32,10 @@ class Shelf:
     bookless: bool = False
     problem: Exception | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
+    lines: int = 0
 
-    async def find(self, question: str, account: Account) -> Sequence[Hit]:
+    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
+        self.lines = lines
         self.asked.append((question, account.name))
         if self.problem:
             raise self.problem
@@ -114,6 +116,13 @@ async def test_passages_grow_where_there_is_room_the_best_first() -> None:
     assert [len(one["text"].split()) for one in found.passages] == [147, 47, 47]
     assert [one["id"] for one in found.passages] == ["psg-1", "psg-2", "psg-3"]
     assert "[1] Shipping and more\n" in found.messages[-1]["content"]
+
+
+@pytest.mark.parametrize(("length", "lines"), [(2_048, LINES), (SMALL_CONTEXT, 0)])
+async def test_a_model_that_can_hold_little_is_given_single_lines(length: int, lines: int) -> None:
+    shelf = Shelf([hit(1)])
+    await grounds(shelf, 300, length).ground(HOW, ANN, 50, fixed=False)
+    assert shelf.lines == lines
 
 
 async def test_what_is_left_out_leaves_no_gap_in_the_numbers() -> None:

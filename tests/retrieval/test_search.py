@@ -14,7 +14,7 @@ from feedback.database import Database
 from retrieval import schema
 from retrieval.index import Index, open_index
 from retrieval.records import EVERYBODY, Unavailable
-from retrieval.search import RANK_CONSTANT, Search, fuse, open_reranker, ranked
+from retrieval.search import RANK_CONSTANT, Search, condensed, fuse, open_reranker, ranked
 from tests.retrieval.word_vectors import WordVectors, many, passage
 
 
@@ -169,6 +169,19 @@ def test_what_is_found_grows_to_what_stands_around_it(index: Index) -> None:
     assert first.whole.text == "Part 3\nword3 of the page\n\nPart 4\nword4 of the page"
     assert search.find("word3", [EVERYBODY], floor=-1)[0].block is None
     search.close()
+
+
+def test_the_nearest_lines_can_be_had_in_the_place_of_passages(index: Index, search: Search) -> None:
+    long = passage("Parcels take three days. The shop opens at nine. Tents are dry.", title="Page")
+    other = passage("The shop is old. Nothing else.", title="Other")
+    index.put("doc-1", [long, other, *many(5)])
+    assert search.words.settled(120)
+    hits = search.find("the shop opens at nine", [EVERYBODY], floor=-1, lines=2)
+    assert [hit.whole.text for hit in hits] == ["The shop opens at nine.", "The shop is old."]
+    assert [hit.passage for hit in hits] == [long, other]
+    both = condensed([long], {long.id: 0.5}, {long.id: [0.2, 0.9, 0.4]}, 2)
+    assert [hit.whole.text for hit in both] == ["The shop opens at nine.\nTents are dry."]
+    assert [hit.whole.text for hit in condensed([long], {long.id: 0.5}, {}, 2)] == [long.text]
 
 
 def test_documents_indexed_before_lines_had_vectors_are_found_and_mended(

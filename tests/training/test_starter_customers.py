@@ -113,7 +113,9 @@ def test_prompts_look_as_the_product_makes_them() -> None:
             assert first["content"] in made[0]["content"]
 
 
-@pytest.mark.parametrize("make", [grounded.found, grounded.nothing, grounded.by_heart, grounded.approved])
+@pytest.mark.parametrize(
+    "make", [grounded.found, grounded.nothing, grounded.by_heart, grounded.approved, grounded.nearest]
+)
 def test_conversations_are_whole(make) -> None:
     rng = random.Random(5)
     for _ in range(100):
@@ -136,3 +138,22 @@ def test_approved_answers_are_said_to_the_letter() -> None:
         said = [one["content"] for one in messages if one["role"] == "assistant"]
         same += said[-1] in said[:-1]
     assert same > 150
+
+
+def test_every_question_has_the_lines_that_are_nearest_to_it() -> None:
+    kept = json.loads((Path(customers.__file__).parent / "customers" / "nearest.json").read_text("utf-8"))
+    assert len(kept["near"]) == sum(len(one.asks) for one in customers.told())
+    assert all(len(set(some)) == 8 and max(some) < len(kept["lines"]) for some in kept["near"])
+    texts = {some.text for some in library.sections()}
+    assert sum(any(line in text for text in texts) for _, line in kept["lines"]) == len(kept["lines"])
+
+
+def test_what_is_nearest_mostly_has_the_answer_and_else_nobody_pretends() -> None:
+    rng, having = random.Random(8), 0
+    for _ in range(300):
+        wanted, _, found, has = customers.nearest(rng)
+        assert has is (wanted.value.lower() in "\n".join(found.texts).lower())
+        having += has
+        answer = grounded.nearest(rng).messages[-1]["content"]
+        assert answer.strip()
+    assert having > 240

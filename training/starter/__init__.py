@@ -1,7 +1,7 @@
 """The embedded model of the invented shop Northlight Outfitters, and customers' questions to go with it.
 
 Owns the shipped files and their place. Importing this loads no model and no heavy library;
-it knows no engine, no database and no feedback.
+it knows no engine and no database, and of feedback only how passages stand in a prompt.
 """
 
 from __future__ import annotations

@@ -281,13 +281,14 @@ _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
         1.0,
         8,
         4,
-        {"by heart": 0.42, "found": 0.17, "approved": 0.08, "nothing": 0.01}
-        | {"read, often in vain": 0.08, "looked up": 0.01, "talk": 0.07, "asked": 0.03, "json": 0.03}
-        | {"called": 0.03, "sort": 0.01, "general": 0.05, "chat": 0.01, "unknown": 0.01},
+        {"nearest": 0.55, "by heart": 0.12, "found": 0.06, "approved": 0.08, "nothing": 0.01}
+        | {"read, often in vain": 0.06, "looked up": 0.005, "talk": 0.05, "asked": 0.02, "json": 0.02}
+        | {"called": 0.02, "sort": 0.005, "general": 0.03, "chat": 0.01, "unknown": 0.01},
     ),
 )
 _MAKERS: dict[str, Callable[[random.Random], Conversation]] = {
     "found": grounded.found,
+    "nearest": grounded.nearest,
     "approved": grounded.approved,
     "by heart": grounded.by_heart,
     "nothing": grounded.nothing,

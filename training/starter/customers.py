@@ -128,6 +128,31 @@ def found(rng: random.Random) -> tuple[Told, Found, bool]:
     )
 
 
+def nearest(rng: random.Random) -> tuple[Told, str, Found, bool]:
+    """Something to ask for, a question for it, and the lines that the product's search really finds for that,
+    the nearest first, by passage; whether they have the answer.
+
+    To learn on what is found, right or wrong, is after Zhang et al., "RAFT: Adapting Language Model to Domain
+    Specific RAG" (2024). Where the answer was not found, it is mostly put among the rest.
+    """
+    kept = _nearest()
+    place = rng.randrange(len(kept["near"]))
+    wanted, ask = _asked()[place]
+    numbers = list(kept["near"][place][: rng.randrange(4, 9)])
+    mine = [number for number, (_, text) in enumerate(kept["lines"]) if _is_line_of(text, wanted)]
+    if mine and not set(mine) & set(numbers) and rng.random() < 0.7:
+        numbers.insert(rng.randrange(1, len(numbers) + 1), rng.choice(mine))
+    groups: dict[str, list[str]] = {}
+    for number in numbers:
+        title, text = kept["lines"][number]
+        groups.setdefault(title, []).append(text)
+    texts = ["\n".join([title, *some]) for title, some in groups.items()]
+    whole = "\n".join(texts)
+    change = _changed(rng, whole) if rng.random() < 0.5 else str
+    has = wanted.value.lower() in whole.lower()
+    return _with(wanted, change), ask, Found(tuple(map(change, texts)), ()), has
+
+
 def says(rng: random.Random, one: Told) -> str:
     """A short answer: the passage's own sentence at times, to quote is the surest way to be right."""
     return one.sentence if rng.random() < 0.7 else rng.choice(one.says)
@@ -165,6 +190,21 @@ def _by_document() -> dict[str, tuple[Told, ...]]:
         stem: tuple(one for one in told() if one.document == stem)
         for stem in dict.fromkeys(one.document for one in told())
     }
+
+
+@cache
+def _nearest() -> dict[str, Any]:
+    text = (Path(__file__).parent / "customers" / "nearest.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+@cache
+def _asked() -> tuple[tuple[Told, str], ...]:
+    return tuple((one, ask) for one in told() for ask in one.asks)
+
+
+def _is_line_of(text: str, wanted: Told) -> bool:
+    return wanted.quote in text or (text in wanted.quote and wanted.value in text)
 
 
 @cache

@@ -27,6 +27,14 @@ def found(rng: random.Random) -> Conversation:
     return Conversation(made)
 
 
+def nearest(rng: random.Random) -> Conversation:
+    """A question on the lines that are nearest to it."""
+    wanted, ask, passages, has = customers.nearest(rng)
+    ask = asking.dressed(rng, ask, slips=rng.random() < 0.5)
+    answer = _answer(rng, wanted, 0.3) if has else admit(rng, _manner(rng, 0.3))
+    return Conversation([*system(rng), passages.prompt(ask), {"role": "assistant", "content": answer}])
+
+
 def nothing(rng: random.Random) -> Conversation:
     """A search found nothing, and the answer says so."""
     ask = smalltalk.unknown(rng) if rng.random() < 0.5 else rng.choice(rng.choice(customers.told()).asks)
