@@ -323,3 +323,15 @@ def test_a_page_of_many_people_is_quick(crowd: People) -> None:
     found, total = crowd.page("all", "", 10_000, 50)
     assert (len(found), total) == (50, 20_000)
     assert datetime.now(UTC) - begun < timedelta(seconds=2)
+
+
+def test_what_is_done_from_the_terminal_is_noted_too(people: People, notes: list[tuple[str, ...]]) -> None:
+    people.add("mia", "staff", None, "ada")
+    key = people.key_for("mia", "ada")
+    assert people.accounts.by_key(key) == people.accounts.get("mia")
+    people.delete("mia", "ada")
+    assert notes == [
+        ("ada", "add account", "mia", "", "staff"),
+        ("ada", "make key", "mia", "", ""),
+        ("ada", "delete account", "mia", "staff", ""),
+    ]

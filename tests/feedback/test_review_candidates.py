@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
+
 from feedback.database import Database
+from feedback.past import Past
 from feedback.review_candidates import candidates
 from feedback.review_records import Kind
+from feedback.schema import turns
 from feedback.store import Store, Verdict
 from tests.feedback.reviewed import answered, queue
 
@@ -81,3 +85,14 @@ def test_vectors_may_be_handed_in(database: Database, store: Store) -> None:
     new = answered(store, answer="The very same in other words.")
     found = candidates(database, embed=lambda texts: np.ones((len(texts), 1), dtype=np.float32))
     assert all("novel" not in one.scores for one in found if one.turn_id == new.id)
+
+
+def test_what_is_not_to_be_learned_from_is_not_looked_at(database: Database, store: Store) -> None:
+    kept, withheld = answered(store), answered(store, searched="Where is it?")
+    for turn in (kept, withheld):
+        store.judge(turn.id, "ann", "user", Verdict("down"))
+    Past(database).learn(withheld.conversation_id, "ann", False)
+    assert {one.turn_id for one in candidates(database)} == {kept.id}
+    with database.write() as connection:
+        connection.execute(update(turns).where(turns.c.id == kept.id).values(origin="imp-1"))
+    assert candidates(database) == []

@@ -17,6 +17,7 @@ from feedback.records import Choice, Correction, Judged, Rating, Review, Turn, n
 from training.screening import (
     LONGEST_ANSWER,
     LONGEST_PROMPT,
+    heard,
     held_out,
     inimitable,
     is_echo,
@@ -338,3 +339,14 @@ def test_what_guests_say_teaches_nothing() -> None:
     assert usable_votes([replace(item, ratings=(guest,))], {}) == 0
     choice = Choice(1, "turn-1", "turn-2", "ann", "guest", "first", NOW)
     assert known([choice, replace(choice, role="user")]) == (replace(choice, role="user"),)
+
+
+def test_an_export_hears_what_a_run_would_hear() -> None:
+    guest, user = replace(rating("up"), role="guest"), rating("down", 2)
+    item = Judged(a_turn(), TRAINED, (guest, user))
+    assert heard(item) == replace(item, ratings=(user,))
+    assert heard(replace(item, learned_from=False)) is None
+    assert heard(replace(item, reviews=(review("right", include=False),))) is None
+    invalid = heard(replace(item, reviews=(review("invalid"),)))
+    assert invalid is not None
+    assert invalid.ratings == ()
