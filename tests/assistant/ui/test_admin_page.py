@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event as sql
 
 from assistant.accounts import AccountError
+from assistant.people import People
 from assistant.ui import admin_page
 from assistant.ui.admin_page import AdminEvents, Shown
 from assistant.ui.page import Doorman
@@ -229,7 +230,7 @@ async def test_the_first_paint_asks_the_same_few_questions_however_much_there_is
 
 
 def test_the_configuration_holds_no_data(house: House, adapters: None) -> None:
-    blocks = admin_page.build(house.desk, house.accounts)
+    blocks = admin_page.build(house.desk, house.accounts, People(house.accounts))
     assert "lora-" not in str(blocks.get_config_file())
     assert "APPRENTICE_MODEL" not in str(blocks.get_config_file())
     assert "ana" not in [part["props"].get("value") for part in blocks.get_config_file()["components"]]
