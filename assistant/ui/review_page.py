@@ -7,6 +7,7 @@ decides nothing itself. Drawing is in `review_views.py`, what only the browser c
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -47,10 +48,12 @@ class Shown:
 
 
 def _in_turn(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler, waiting for those that came before it on the same page."""
+    """The handler, waiting for those that came before it on the same page; who may not come in never waits."""
+    signature = inspect.signature(handler)
 
     @wraps(handler)
-    async def waiting(self: Any, shown: Shown, *arguments: Any, **named: Any) -> Parts:
+    async def waiting(self: ReviewEvents, shown: Shown, *arguments: Any, **named: Any) -> Parts:
+        await self._door.admit(signature.bind(self, shown, *arguments, **named).arguments["request"])
         async with shown.turn:
             return cast(Parts, await handler(self, shown, *arguments, **named))
 
