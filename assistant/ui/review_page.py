@@ -48,7 +48,7 @@ class Shown:
 
 
 def _in_turn(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler, waiting for those that came before it on the same page; who may not come in never waits."""
+    """The handler, waiting for those before it on the same page. Who may not come in never waits."""
     signature = inspect.signature(handler)
 
     @wraps(handler)
