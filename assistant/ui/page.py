@@ -198,14 +198,14 @@ class Wire:
                     # Of a stream without a picture gradio makes empty values for every part.
                     yield self._by_component({})
 
-            return stream
+            return _as_it_is(stream, handler)
 
         @wraps(handler)
         async def once(*arguments: Any) -> dict[Any, Any] | None:
             with _in_words():
                 return self._by_component(await handler(*arguments))
 
-        return once
+        return _as_it_is(once, handler)
 
     def on(
         self, triggers: list[Any], handler: Callable[..., Any], inputs: list[Any], mode: str = "multiple"
@@ -233,6 +233,15 @@ class Wire:
         # Gradio takes an empty dictionary for a value, so that nothing new has to be said aloud.
         named = {self.parts[name]: value for name, value in parts.items()}
         return named or {self.outputs[0]: gr.skip()}
+
+
+def _as_it_is(made: Callable[..., Any], handler: Callable[..., Any]) -> Callable[..., Any]:
+    """With the signature of a handler, by which gradio knows where the request goes.
+
+    Of a method that is decorated itself it would else find the one with `self`.
+    """
+    made.__signature__ = inspect.signature(handler)  # type: ignore[attr-defined]
+    return made
 
 
 @contextmanager

@@ -42,7 +42,12 @@ def test_it_holds_everything_of_theirs_and_nothing_of_others(
         for name, text in texts.items()
         if name.endswith("jsonl")
     }
-    assert set(rows) == {"account", "credentials", *(one.table.name for one in deleting.columns())}
+    assert set(rows) == {
+        "account",
+        "credentials",
+        "identities",
+        *(one.table.name for one in deleting.columns()),
+    }
     assert sum(map(len, rows.values())) == count
     assert [row["question"] for row in rows["turns"]] == [f"Anns {number}" for number in range(5)]
     assert rows["turns"][0]["passages"] == [
