@@ -63,12 +63,11 @@ class PreparingEvents:
             **values,
         }
 
-    async def queue(self, prepared: Prepared, *given: Any) -> Parts:
+    async def queue(self, prepared: Prepared, request: gr.Request, *texts: Any) -> Parts:
         """Queue a run with what the form wants. If that can't be trained, the form stays and says why.
 
-        `given` are the texts of `recipes.CHOOSABLE` in their order, then the request.
+        `texts` are those of `recipes.CHOOSABLE` in their order.
         """
-        *texts, request = given
         account = await self._door.admit(request)
         if prepared.recipe is None:
             return {"preparation": gr.update(visible=False)}

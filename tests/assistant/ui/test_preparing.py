@@ -48,7 +48,7 @@ async def test_the_form_says_what_would_be_learned_and_takes_what_is_chosen(
     assert "5 examples from 10 judged answers" in parts["preview"]
     assert "&lt;b&gt;with&lt;/b&gt;" in parts["preview"]
     assert parts["rank"] == "16"
-    parts = await events.queue(prepared, *texts(parts, rank="8", epochs="2"), request("ana"))
+    parts = await events.queue(prepared, request("ana"), *texts(parts, rank="8", epochs="2"))
     assert parts["preparation"]["visible"] is False
     (run,) = house.runs.all()
     assert run.wishes == {"rank": 8, "epochs": 2.0}
@@ -59,7 +59,7 @@ async def test_the_form_says_what_would_be_learned_and_takes_what_is_chosen(
 async def test_as_it_stands_nothing_is_chosen(house: House, events: PreparingEvents) -> None:
     prepared = Prepared()
     parts = await events.prepare(prepared, request("ana"))
-    await events.queue(prepared, *texts(parts), request("ana"))
+    await events.queue(prepared, request("ana"), *texts(parts))
     assert house.runs.all()[0].wishes == {}
 
 
@@ -68,9 +68,9 @@ async def test_what_can_not_be_trained_is_refused_and_the_form_stays(
 ) -> None:
     prepared = Prepared()
     parts = await events.prepare(prepared, request("ana"))
-    refused = await events.queue(prepared, *texts(parts, learning_rate="<i>fast"), request("ana"))
+    refused = await events.queue(prepared, request("ana"), *texts(parts, learning_rate="<i>fast"))
     assert "Learning rate is &#x27;&lt;i&gt;fast&#x27;, not a number." in refused["unfit"]
-    refused = await events.queue(prepared, *texts(parts, rank="64"), request("ana"))
+    refused = await events.queue(prepared, request("ana"), *texts(parts, rank="64"))
     assert "the rank is 64, not one of (1, 8, 16, 32)" in refused["unfit"]
     assert "preparation" not in refused
     assert house.runs.all() == []
@@ -80,7 +80,7 @@ async def test_leaving_and_a_form_that_was_never_opened_queue_nothing(
     house: House, events: PreparingEvents
 ) -> None:
     assert (await events.leave(request("ana")))["preparation"]["visible"] is False
-    await events.queue(Prepared(), *[""] * len(recipes.CHOOSABLE), request("ana"))
+    await events.queue(Prepared(), request("ana"), *[""] * len(recipes.CHOOSABLE))
     assert house.runs.all() == []
 
 
