@@ -33,7 +33,7 @@ async def test_every_handler_turns_others_away(events: PreparingEvents) -> None:
             )
             given = [""] * len(recipes.CHOOSABLE) if name == "queue" else []
             with pytest.raises(AccountError):
-                await getattr(events, name)(*prepared, *given, who)
+                await getattr(events, name)(*prepared, who, *given)
 
 
 async def test_the_form_says_what_would_be_learned_and_takes_what_is_chosen(
