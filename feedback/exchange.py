@@ -42,15 +42,9 @@ def export(
     if kind == "raw":
         return write_rows(map(raw.row, store.histories()), out)
     rows = _unpaired_rows if kind == "unpaired" else _sft_rows
-    fit = [
-        item for item in map(heard or _allowed, store.judged()) if item and dialogues.is_readable(item.turn)
-    ]
+    fit = [item for item in map(heard, store.judged()) if item and dialogues.is_readable(item.turn)]
     fit.sort(key=lambda item: not dialogues.uses_tools(item.turn))
     return write_rows((row for item in fit for row in rows(item)), out)
-
-
-def _allowed(item: Judged) -> Judged | None:
-    return item if item.learned_from else None
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], out: Path | TextIO) -> int:
