@@ -1,12 +1,11 @@
 """Who may come in: accounts with a role, browser sessions, API keys, the one-time link of the first start.
 
-Passwords are hashed with Argon2; sessions, keys and the link are random and stored only as SHA-256, which
-suffices for 256 random bits. Knows nothing of pages, and nothing of what people said.
+Passwords are hashed with Argon2; what people come in with stands in `credentials.py`. How accounts are looked
+after is in `people.py`. Knows nothing of pages, and nothing of what people said.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -22,11 +21,12 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    ForeignKey,
+    Index,
     Row,
     String,
     Table,
     delete,
+    false,
     func,
     insert,
     select,
@@ -35,13 +35,20 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
+from assistant import credentials as kept
+from assistant.credentials import credentials
 from assistant.errors import AssistantError
 from feedback.database import Database
 from feedback.records import Role
 from feedback.schema import Moment, metadata
 
+__all__ = ["Account", "AccountError", "Accounts", "accounts", "credentials"]
+
 ROLES: tuple[Role, ...] = ("user", "staff", "admin")
+"""What an account may be given. A guest is made by coming in, and is never made anything else."""
+_RANK: dict[Role, int] = {"guest": 0, "user": 1, "staff": 2, "admin": 3}
 SESSION_DAYS = 30
+GUEST_DAYS = 7
 SHORTEST_PASSWORD = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,59}")
 
@@ -57,22 +64,19 @@ accounts = Table(
     Column("created_at", Moment, nullable=False),
     # Whose documents this person may see, besides those for everybody
     Column("groups", JSON, nullable=False, default=list, server_default="[]"),
-)
-
-credentials = Table(
-    "credentials",
-    metadata,
-    Column("digest", String(64), primary_key=True),
-    Column("kind", String(8), nullable=False),
-    # NULL only for the link of the first start, which makes its account.
-    Column("account_id", ForeignKey("accounts.id"), nullable=True, index=True),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=True),
+    # Made by its own person, and no admin has approved it yet
+    Column("pending", Boolean, nullable=False, default=False, server_default=false()),
+    Index(None, "pending"),
+    Index(None, "role"),
 )
 
 
 class AccountError(AssistantError):
     """The account can't be made or changed as asked; the message is one sentence."""
+
+
+class StillPending(AccountError):
+    """The password is right, and an admin has to approve the account first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,17 @@ class Account:
     created_at: datetime
     groups: tuple[str, ...] = ()
     """Whose documents this person may see, besides those for everybody."""
+    pending: bool = False
+    """Waits for an admin's approval."""
 
     def may(self, role: Role) -> bool:
         """Whether this account has `role` or one above it."""
-        return not self.disabled and ROLES.index(self.role) >= ROLES.index(role)
+        return self.open and _RANK[self.role] >= _RANK[role]
+
+    @property
+    def open(self) -> bool:
+        """Whether its person may come in at all."""
+        return not self.disabled and not self.pending
 
 
 class Accounts:
@@ -99,34 +110,69 @@ class Accounts:
         self._database = database
         self._hasher = PasswordHash.recommended()
 
+    @property
+    def database(self) -> Database:
+        """Where they are kept."""
+        return self._database
+
     @cached_property
     def _decoy(self) -> str:
         """Checked when the name is unknown: a wrong name takes as long as a wrong password."""
         return self._hasher.hash(secrets.token_urlsafe())
 
-    def add(self, name: str, role: Role, password: str | None = None) -> Account:
-        """A new account; without a password it can only use API keys. Raises `AccountError`."""
-        account, values = self._new(name, role, password)
-        with _one_of_a_name(name), self._database.write() as connection:
+    def add(
+        self,
+        name: str,
+        role: Role,
+        password: str | None = None,
+        pending: bool = False,
+        most: int | None = None,
+    ) -> Account:
+        """A new account; without a password it can only use API keys. Raises `AccountError`.
+
+        A `pending` one waits for approval; if `most` are waiting already it is refused.
+        """
+        account, values = self._new(name, role, password, pending)
+        with one_of_a_name(name), self._database.write() as connection:
+            waiting = select(func.count()).select_from(accounts).where(accounts.c.pending)
+            if most is not None and connection.execute(waiting).scalar_one() >= most:
+                raise AccountError("too many are waiting for approval already; try again another day")
             connection.execute(insert(accounts).values(values))
         return account
 
-    def _new(self, name: str, role: Role, password: str | None) -> tuple[Account, dict[str, Any]]:
+    def _new(
+        self, name: str, role: Role, password: str | None, pending: bool = False
+    ) -> tuple[Account, dict[str, Any]]:
         _check_name(name)
-        if role not in ROLES:
-            raise AccountError(f"{role!r} is no role; it is one of {', '.join(ROLES)}")
-        account = Account(f"person-{uuid7().hex}", name, role, False, datetime.now(UTC))
-        hashed = None if password is None else self._hash(password)
-        return account, {field.name: getattr(account, field.name) for field in fields(account)} | {
-            "password": hashed
-        }
+        check_role(role)
+        account = fresh(name, role, pending=pending)
+        return account, as_row(account, None if password is None else self.hashed(password))
+
+    def new_guest(self) -> str:
+        """A session for somebody without an account, as the person whom this session alone stands for.
+
+        Guests whose session has ended go; what they said stays, under a bare id.
+        """
+        account = fresh(f"guest-{secrets.token_hex(6)}", "guest")
+        with self._database.write() as connection:
+            connection.execute(insert(accounts).values(as_row(account, None)))
+            token = kept.issue(connection, "session", account.id, timedelta(days=GUEST_DAYS))
+            here = select(credentials.c.digest).where(credentials.c.account_id == accounts.c.id)
+            connection.execute(delete(accounts).where(accounts.c.role == "guest", ~here.exists()))
+        return token
 
     def get(self, name: str) -> Account:
         """One account by name. Raises `AccountError`."""
         row = self._row(name)
         if row is None:
             raise AccountError(f"there is no account named {name}")
-        return _account(row)
+        return as_account(row)
+
+    def of(self, person_id: str) -> Account | None:
+        """The account of a person by their id, a guest's too, if it is there."""
+        with self._database.read() as connection:
+            row = connection.execute(select(accounts).where(accounts.c.id == person_id)).first()
+        return None if row is None else as_account(row)
 
     def _row(self, name: str) -> Row[Any] | None:
         # What can't be a name is not asked for: PostgreSQL would take some of it for an error.
@@ -136,9 +182,16 @@ class Accounts:
             return connection.execute(select(accounts).where(accounts.c.name == name)).first()
 
     def all(self) -> list[Account]:
-        """Every account, the oldest first."""
+        """Every account but those of guests, the oldest first."""
+        query = select(accounts).where(accounts.c.role != "guest").order_by(accounts.c.id)
         with self._database.read() as connection:
-            return [_account(row) for row in connection.execute(select(accounts).order_by(accounts.c.id))]
+            return [as_account(row) for row in connection.execute(query)]
+
+    def any(self) -> bool:
+        """Whether anybody has an account."""
+        query = select(accounts.c.id).where(accounts.c.role != "guest").limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
 
     def set_groups(self, name: str, groups: Iterable[str]) -> Account:
         """Whose documents a person may see, besides those for everybody. Raises `AccountError`."""
@@ -158,38 +211,49 @@ class Accounts:
         """Lock an account out at once: its sessions and keys end. Raises `AccountError`."""
         account = self.get(name)
         with self._database.write() as connection:
-            self._keep_an_admin(connection, account)
+            keep_an_admin(connection, account)
             connection.execute(update(accounts).where(accounts.c.id == account.id).values(disabled=True))
-            connection.execute(delete(credentials).where(credentials.c.account_id == account.id))
+            kept.end_all(connection, account.id)
         return self.get(name)
 
     def delete(self, name: str) -> None:
         """Remove an account and what it could come in with. What the person said stays, under a bare id."""
         account = self.get(name)
         with self._database.write() as connection:
-            self._keep_an_admin(connection, account)
-            connection.execute(delete(credentials).where(credentials.c.account_id == account.id))
+            keep_an_admin(connection, account)
+            kept.forget(connection, account.id)
             connection.execute(delete(accounts).where(accounts.c.id == account.id))
 
-    def sign_in(self, name: str, password: str) -> str | None:
-        """A new session's token for the right name and password, else None."""
+    def sign_in(self, name: str, password: str, label: str = "") -> str | None:
+        """A new session's token for the right name and password, else None. Raises `StillPending`."""
         row = self._row(name)
         known = row.password if row is not None and row.password else self._decoy
         right = self._hasher.verify(password, known)
         if not right or row is None or not row.password or row.disabled:
             return None
-        return self.new_session(_account(row))
+        if row.pending:
+            raise StillPending("your account waits until an admin approves it")
+        return self.new_session(as_account(row), label)
 
-    def new_session(self, account: Account) -> str:
-        """A token for the browser's cookie, good for `SESSION_DAYS`."""
-        return self._issue("session", account.id, timedelta(days=SESSION_DAYS))
+    def knows(self, name: str, password: str) -> bool:
+        """Whether this is the password of the account."""
+        row = self._row(name)
+        known = row.password if row is not None and row.password else self._decoy
+        return self._hasher.verify(password, known) and row is not None and bool(row.password)
 
-    def new_key(self, name: str, life: timedelta | None = None) -> str:
+    def new_session(self, account: Account, label: str = "", life: timedelta | None = None) -> str:
+        """A token for the browser's cookie, good for `SESSION_DAYS` or as long as told."""
+        life = life or timedelta(days=SESSION_DAYS)
+        with self._database.write() as connection:
+            return kept.issue(connection, "session", account.id, life, label)
+
+    def new_key(self, name: str, life: timedelta | None = None, label: str = "") -> str:
         """A new API key. It is shown this once; only its digest is kept. Raises `AccountError`."""
         account = self.get(name)
-        if account.disabled:
+        if not account.open or account.role == "guest":
             raise AccountError(f"{name} is locked out; a key would open nothing")
-        return "sk-" + self._issue("key", account.id, life, "sk-")
+        with self._database.write() as connection:
+            return kept.issue(connection, "key", account.id, life, label, "sk-")
 
     def by_session(self, token: str) -> Account | None:
         """The account that a session cookie stands for, if it still does."""
@@ -202,7 +266,7 @@ class Accounts:
     def sign_out(self, token: str) -> None:
         """End one session."""
         with self._database.write() as connection:
-            connection.execute(delete(credentials).where(credentials.c.digest == _digest(token)))
+            kept.spend(connection, "session", token)
 
     def first_link(self) -> str | None:
         """A fresh one-time token that makes the first admin; None when there is one already.
@@ -213,82 +277,66 @@ class Accounts:
             if _admins(connection, with_password=True):
                 return None
             connection.execute(delete(credentials).where(credentials.c.kind == "link"))
-        return self._issue("link", None, timedelta(days=7))
+            return kept.issue(connection, "link", None, timedelta(days=7))
 
     def link_is_good(self, token: str) -> bool:
         """Whether the one-time link may still make the first admin."""
         with self._database.read() as connection:
             return (
                 not _admins(connection, with_password=True)
-                and self._credential(connection, "link", token) is not None
+                and kept.find(connection, "link", token) is not None
             )
 
     def make_first_admin(self, token: str, name: str, password: str) -> Account:
         """Spend the one-time link. Raises `AccountError` if it was spent or is not the newest."""
         account, values = self._new(name, "admin", password)
-        with _one_of_a_name(name), self._database.write() as connection:
+        with one_of_a_name(name), self._database.write() as connection:
             good = (
                 not _admins(connection, with_password=True)
-                and self._credential(connection, "link", token) is not None
+                and kept.find(connection, "link", token) is not None
             )
-            # Of two who come at once, only the one that deletes the link has it.
-            spent = delete(credentials).where(credentials.c.digest == _digest(token))
-            if not good or connection.execute(spent).rowcount != 1:
+            if not good or not kept.spend(connection, "link", token):
                 raise AccountError("this link was used or is out of date; the terminal shows the newest one")
             connection.execute(insert(accounts).values(values))
         return account
 
-    def _hash(self, password: str) -> str:
+    def hashed(self, password: str) -> str:
         if len(password) < SHORTEST_PASSWORD:
             raise AccountError(f"a password has at least {SHORTEST_PASSWORD} characters")
         return self._hasher.hash(password)
 
-    def _issue(self, kind: str, account_id: str | None, life: timedelta | None, prefix: str = "") -> str:
-        token, now = secrets.token_urlsafe(32), datetime.now(UTC)
-        values = {
-            "digest": _digest(prefix + token),
-            "kind": kind,
-            "account_id": account_id,
-            "created_at": now,
-            "expires_at": None if life is None else now + life,
-        }
-        with self._database.write() as connection:
-            connection.execute(delete(credentials).where(credentials.c.expires_at < now))
-            connection.execute(insert(credentials).values(values))
-        return token
-
-    def _bearer(self, kind: str, token: str) -> Account | None:
+    def _bearer(self, kind: kept.Kind, token: str) -> Account | None:
         with self._database.read() as connection:
-            found = self._credential(connection, kind, token)
+            found = kept.find(connection, kind, token)
             if found is None:
                 return None
             row = connection.execute(select(accounts).where(accounts.c.id == found.account_id)).first()
-        return None if row is None or row.disabled else _account(row)
-
-    @staticmethod
-    def _credential(connection: Connection, kind: str, token: str) -> Row[Any] | None:
-        query = select(credentials).where(credentials.c.digest == _digest(token), credentials.c.kind == kind)
-        found = connection.execute(query).first()
-        if found is None or (found.expires_at is not None and found.expires_at < datetime.now(UTC)):
+        account = None if row is None else as_account(row)
+        if account is None or not account.open:
             return None
-        return found
-
-    @staticmethod
-    def _keep_an_admin(connection: Connection, account: Account) -> None:
-        if account.role != "admin" or account.disabled:
-            return
-        # Of two admins who lock each other out at once, the second waits here and then is the only one.
-        connection.execute(select(accounts.c.id).where(accounts.c.role == "admin").with_for_update())
-        if _admins(connection) == 1:
-            raise AccountError(f"{account.name} is the only admin; make another one first")
+        if kept.stale(found):
+            with self._database.write() as connection:
+                kept.touch(connection, found)
+        return account
 
 
 @contextmanager
-def _one_of_a_name(name: str) -> Iterator[None]:
+def one_of_a_name(name: str) -> Iterator[None]:
+    """A name that is taken, in words. Raises `AccountError`."""
     try:
         yield
     except IntegrityError:
         raise AccountError(f"there is an account named {name} already") from None
+
+
+def keep_an_admin(connection: Connection, account: Account) -> None:
+    """Raise `AccountError` if this is the only admin, who is about to be one no more."""
+    if account.role != "admin" or account.disabled:
+        return
+    # Of two admins who lock each other out at once, the second waits here and then is the only one.
+    connection.execute(select(accounts.c.id).where(accounts.c.role == "admin").with_for_update())
+    if _admins(connection) == 1:
+        raise AccountError(f"{account.name} is the only admin; make another one first")
 
 
 def _admins(connection: Connection, with_password: bool = False) -> int:
@@ -313,9 +361,24 @@ def _check_name(name: str) -> None:
         raise AccountError("a name has 1 to 60 letters, digits and . _ @ - and begins with a letter or digit")
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def check_role(role: str) -> None:
+    """Raises `AccountError` for what no account may be given."""
+    if role not in ROLES:
+        raise AccountError(f"{role!r} is no role; it is one of {', '.join(ROLES)}")
 
 
-def _account(row: Row[Any]) -> Account:
-    return Account(row.id, row.name, cast(Role, row.role), row.disabled, row.created_at, tuple(row.groups))
+def fresh(name: str, role: Role, pending: bool = False) -> Account:
+    """A new person, who stands in no table yet."""
+    return Account(f"person-{uuid7().hex}", name, role, False, datetime.now(UTC), pending=pending)
+
+
+def as_row(account: Account, password: str | None) -> dict[str, Any]:
+    """An account as its table keeps it, with the hash of its password."""
+    found = {field.name: getattr(account, field.name) for field in fields(account)}
+    return found | {"groups": list(account.groups), "password": password}
+
+
+def as_account(row: Row[Any]) -> Account:
+    """A row of the table as a person."""
+    role = cast(Role, row.role)
+    return Account(row.id, row.name, role, row.disabled, row.created_at, tuple(row.groups), row.pending)

@@ -1,7 +1,6 @@
 """The HTTP routes for programs: the OpenAI protocol, feedback, runs, adapters, health, metrics.
 
-Translates between JSON and the services, and every error into one sentence in OpenAI's shape. Decides
-nothing itself. Knows no page.
+Translates between JSON and the services, and decides nothing itself. Knows no page.
 """
 
 from __future__ import annotations
@@ -11,31 +10,27 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from assistant import routing
+from assistant import doors, routing
 from assistant.accounts import Account, Accounts
-from assistant.approvals import Approvals, NotApproved
+from assistant.api_errors import error_body, status_of
+from assistant.approvals import Approvals
+from assistant.audit import DOOR
 from assistant.chat import Ask, Begun, Chat
-from assistant.errors import AssistantError, EngineRefused, EngineUnavailable
+from assistant.errors import AssistantError
 from assistant.metrics import Metrics
 from assistant.requests import ChatRequest, FeedbackRequest, Reason, RunRequest
-from feedback.database import DatabaseUnavailable
-from feedback.records import FeedbackError, Invalid, Role
-from feedback.records import NotFound as NoFact
+from feedback.records import Role
 from feedback.store import Verdict
-from retrieval.records import NotFound as NoDocument
-from retrieval.records import Refused as DocumentRefused
-from retrieval.records import RetrievalError, Unavailable, Unreadable
 from training.canaries import Canaries
-from training.records import CanaryStep, Refused, Run, TrainingError
-from training.records import NotFound as NoTraining
+from training.records import CanaryStep, Run
 from training.registry import Registry
 from training.runs import Runs
 
@@ -72,16 +67,18 @@ def bearer(accounts: Accounts, role: Role) -> Callable[[Request], Awaitable[Acco
 
     async def account(request: Request) -> Account:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        found = None
-        if scheme.lower() == "bearer" and key.strip():
+        # The gate in front of the whole application has looked it up already.
+        found: Account | None = request.scope.get(doors.KEYED)
+        if found is None and scheme.lower() == "bearer" and key.strip():
             found = await run_in_threadpool(accounts.by_key, key.strip())
         if found is None:
             raise HTTPException(401, "a valid API key is needed: send `Authorization: Bearer KEY`")
         if not found.may(role):
             raise HTTPException(403, f"this needs the role {role}; {found.name} has {found.role}")
+        DOOR.set("api")
         return found
 
-    return account
+    return doors.mark(account, doors.Door(role, "key"))
 
 
 def _health(
@@ -91,10 +88,12 @@ def _health(
     admin: Callable[[Request], Awaitable[Account]],
 ) -> None:
     @routes.get("/healthz")
+    @doors.opens(None)
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @routes.get("/readyz")
+    @doors.opens(None)
     async def readyz() -> JSONResponse:
         reason = await run_in_threadpool(ready)
         if reason is None:
@@ -102,6 +101,7 @@ def _health(
         return JSONResponse({"status": "not ready", "reason": reason}, 503)
 
     @routes.get("/metrics")
+    @doors.opens(None)
     async def metrics_text(request: Request) -> PlainTextResponse:
         # A proxy on the same machine speaks for the whole world, so behind one the key is needed.
         near = request.client is not None and request.client.host in ("127.0.0.1", "::1")
@@ -114,12 +114,27 @@ def _health(
 def _models(routes: APIRouter, registry: Registry, user: Any) -> None:
     @routes.get("/v1/models")
     async def models(account: Account = user) -> dict[str, Any]:
-        names = [routing.LIVE, routing.BASE]
-        if account.may("staff"):
-            found = await run_in_threadpool(registry.all)
-            names += [adapter.name for adapter in found if not adapter.retired]
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "apprentice"} for name in names]
-        return {"object": "list", "data": data}
+        return {"object": "list", "data": await run_in_threadpool(models_of, registry, account)}
+
+    @routes.get("/v1/models/{name}")
+    async def model(name: str, account: Account = user) -> dict[str, Any]:
+        found = await run_in_threadpool(models_of, registry, account)
+        for one in found:
+            if one["id"] == name:
+                return one
+        raise routing.NoSuchModel(f"the model `{name[:60]}` does not exist")
+
+
+def models_of(registry: Registry, account: Account) -> list[dict[str, Any]]:
+    """The models that this person may ask by name, as programs see them."""
+    made = {routing.LIVE: 0, routing.BASE: 0}
+    if account.may("staff"):
+        adapters = (adapter for adapter in registry.all() if not adapter.retired)
+        made |= {adapter.name: int(adapter.created_at.timestamp()) for adapter in adapters}
+    return [
+        {"id": name, "object": "model", "created": created, "owned_by": "apprentice"}
+        for name, created in made.items()
+    ]
 
 
 def _chat(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
@@ -129,7 +144,8 @@ def _chat(routes: APIRouter, chat: Chat, metrics: Metrics, user: Any) -> None:
         begun = await chat.begin(
             Ask(account, messages, asked.model, asked.sampling(), grounded=asked.grounded)
         )
-        headers = {"x-apprentice-adapter": begun.answered_by, "x-request-id": begun.id}
+        headers = {"x-apprentice-adapter": begun.answered_by}
+        log.info("%s answers %s", begun.answered_by, begun.id)
         if not asked.stream:
             whole = await _unless_gone(request, _whole(chat, begun, metrics))
             return JSONResponse(whole, headers=headers)
@@ -188,7 +204,7 @@ async def _events(chat: Chat, begun: Begun, metrics: Metrics, with_usage: bool) 
     except AssistantError as error:
         if not sent:
             raise
-        yield _event(error_body(_status(error), str(error)))
+        yield _event(error_body(status_of(error), str(error)))
         return
     yield "data: [DONE]\n\n"
 
@@ -246,7 +262,9 @@ def _training(routes: APIRouter, runs: Runs, registry: Registry, admin: Any) -> 
     @routes.post("/v1/runs", status_code=201)
     async def queue_run(asked: RunRequest, account: Account = admin) -> dict[str, Any]:
         method = "dpo" if asked.method == "auto" else asked.method
-        return run_as_json(await run_in_threadpool(runs.queue, method, f"by hand: {account.name}"))
+        by = account.name
+        queue = partial(runs.queue, method, f"by hand: {by}", actor=by, wishes=asked.recipe)
+        return run_as_json(await run_in_threadpool(queue))
 
     @routes.get("/v1/adapters")
     async def list_adapters(account: Account = admin) -> dict[str, Any]:
@@ -294,6 +312,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         "object": "run",
         "state": run.state,
         "method": run.method,
+        "recipe": dict(run.wishes),
         "due_by": run.due_by,
         "stage": run.stage,
         "progress": run.progress,
@@ -333,58 +352,3 @@ def adapters_as_json(registry: Registry) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def install_errors(app: FastAPI) -> None:
-    """Every error leaves as OpenAI's `{"error": {"message", "type", "code"}}` with a fitting status."""
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        headers = {"www-authenticate": "Bearer"} if error.status_code == 401 else error.headers
-        return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code, headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        parts = [str(part) for part in first["loc"] if part != "body" and first["type"] != "json_invalid"]
-        said = str(first["msg"]).removeprefix("Value error, ")
-        return JSONResponse(error_body(400, f"{'.'.join(parts) or 'the body'}: {said}"), 400)
-
-    async def ours(request: Request, error: Exception) -> JSONResponse:
-        status = _status(error)
-        if status >= 500:
-            log.warning("%s %s: %s", request.method, request.url.path, error)
-        return JSONResponse(error_body(status, str(error)), status)
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        # Starlette raises it again when this answer has gone out, so it stands in the log with its trace.
-        return JSONResponse(error_body(500, "something went wrong here; it stands in the log"), 500)
-
-    for family in (AssistantError, FeedbackError, RetrievalError, TrainingError):
-        app.add_exception_handler(family, ours)
-
-
-def _status(error: Exception) -> int:
-    match error:
-        case EngineRefused():
-            return error.status
-        case NoFact() | NoTraining() | NoDocument() | routing.NoSuchModel():
-            return 404
-        case Invalid() | NotApproved() | Refused() | DocumentRefused() | Unreadable():
-            return 400
-        case EngineUnavailable() | DatabaseUnavailable() | Unavailable():
-            return 503
-    return 500
-
-
-def error_body(status: int, message: str) -> dict[str, Any]:
-    """An error in OpenAI's shape."""
-    kinds = {
-        401: "authentication_error",
-        403: "permission_error",
-        404: "not_found_error",
-        429: "rate_limit_error",
-    }
-    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}

@@ -6,34 +6,52 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
 
-from assistant import api, approvals_api, documents_api, migrations
-from assistant.accounts import Accounts
+from assistant import (
+    api,
+    api_errors,
+    approvals_api,
+    documents_api,
+    exchange_api,
+    migrations,
+    notices,
+    origins,
+    personal_api,
+    unserved,
+)
+from assistant.accounts import ROLES, Accounts
 from assistant.approvals import Approvals
+from assistant.audit import Audit
+from assistant.body_limit import BodyLimit
 from assistant.causes import Causes
 from assistant.chat import Chat
 from assistant.comparisons import Streaming, newest
-from assistant.engine.client import AdapterRef, Engines, TrainingEngine, locate_home, locate_urls
+from assistant.deletions import Deletions, Drop
+from assistant.deletions import watch as watch_deletions
+from assistant.engine.client import Engines, TrainingEngine, locate_home, locate_urls
 from assistant.examples import as_example
 from assistant.finding import Finding
 from assistant.gaps import Gaps
 from assistant.grounds import Grounds
+from assistant.keeping import keep_loaded
 from assistant.library import Library
 from assistant.metrics import HouseFigures, Metrics
+from assistant.people import People
 from assistant.prompt import with_system
+from assistant.request_ids import RequestIds
 from assistant.requests import LARGEST_BODY
+from assistant.reviewing import ReviewDesk
 from assistant.settings import Settings
 from assistant.tools import open_toolbox
 from assistant.triage import Asking, Triage, audiences_of
@@ -46,11 +64,17 @@ from feedback.store import Store
 from retrieval.records import RetrievalError
 from training import learned
 from training.canaries import Canaries
+from training.due import Outlook
 from training.monitor import Monitor, watch
 from training.pipeline import Pipeline
+from training.preview import Previews
 from training.registry import Registry
 from training.runs import Runs
+from training.taints import Taints
 from training.worker import Worker
+
+if TYPE_CHECKING:
+    from assistant.ui.desk import Desk
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +87,12 @@ class House:
     database: Database
     store: Store
     accounts: Accounts
+    people: People
     runs: Runs
     registry: Registry
     canaries: Canaries
     monitor: Monitor
+    audit: Audit
 
     def close(self) -> None:
         """Give the database back."""
@@ -81,16 +107,20 @@ def open_house(settings: Settings) -> House:
         raise DatabaseUnavailable(f"the home {settings.home} can't be made: {error.strerror}") from error
     database = connect(settings.database)
     migrations.upgrade(database)
-    store, runs, registry = Store(database), Runs(database), Registry(database, settings.home / "adapters")
+    audit, store = Audit(database), Store(database)
+    accounts, runs = Accounts(database), Runs(database, witness=audit.within)
+    registry = Registry(database, settings.home / "adapters", audit.within)
     return House(
         settings=settings,
         database=database,
         store=store,
-        accounts=Accounts(database),
+        accounts=accounts,
+        people=People(accounts, audit.note),
         runs=runs,
         registry=registry,
-        canaries=Canaries(database, registry, settings.promotion.plan),
-        monitor=Monitor(Days(database), Alerts(database), runs, store),
+        canaries=Canaries(database, registry, settings.promotion.plan, audit.within),
+        monitor=Monitor(Days(database), Alerts(database), runs, store, Taints(database)),
+        audit=audit,
     )
 
 
@@ -127,7 +157,31 @@ def triage_of(house: House, library: Library, engines: Engines) -> Triage:
 
 def approvals_of(house: House, library: Library) -> Approvals:
     """The approved answers of this home, found by this library."""
-    return Approvals(Approved(house.database), house.store, library, lambda: live_name(house.registry))
+    live = partial(live_name, house.registry)
+    return Approvals(Approved(house.database), house.store, library, live, house.audit.note)
+
+
+def reviews_of(house: House, library: Library, triage: Triage, approvals: Approvals) -> ReviewDesk:
+    """The reviews of this home."""
+    return ReviewDesk(
+        house.database,
+        house.accounts,
+        house.settings.review,
+        home=house.settings.home,
+        triage=triage,
+        approvals=approvals,
+        embed=library.embed if library.enabled else None,
+    )
+
+
+def deletions_of(house: House, library: Library | None = None) -> Deletions:
+    """What deletes all data of a person. Only who has the library can take it out of the index."""
+    drop: Drop | None = None
+    if library is not None:
+        # Where documents are switched off nothing is found, and the rows of the index go by themselves.
+        drop = library.drop_answer if library.enabled else lambda _: None
+    home, note = house.settings.home, house.audit.note
+    return Deletions(house.database, house.accounts, house.runs, house.canaries, home, drop, note)
 
 
 def live_name(registry: Registry) -> str | None:
@@ -165,8 +219,11 @@ def web(house: House, library: Library | None = None) -> FastAPI:
     settings, engines = house.settings, engines_of(house.settings)
     triage = triage_of(house, library, engines)
     grounds = Grounds(Finding(library, approvals), engines, settings.documents.tokens)
+    deletions = deletions_of(house, library)
     metrics = Metrics(HouseFigures(house.monitor, house.registry))
     chat = chat_of(house, library, engines, grounds if library.enabled else None)
+    reviews = reviews_of(house, library, triage, approvals)
+    ready = partial(not_ready, house, engines, library)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -174,11 +231,16 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         await asyncio.to_thread(house.store.interrupt_pending, datetime.now(UTC))
         await engines.start()
         library.start()
-        janitor = asyncio.create_task(_unload_idle(engines, house.registry))
-        watching = asyncio.create_task(watch(house.monitor, beat=False))
-        sorting = asyncio.create_task(triage.run())
-        mending = asyncio.create_task(_mend(approvals))
-        tasks = (janitor, watching, sorting, mending)
+        beside = (
+            keep_loaded(engines, house.registry),
+            watch(house.monitor, beat=False),
+            triage.run(),
+            _mend(approvals),
+            notices.watch(engines, house.monitor.alerts),
+            reviews.run(),
+            watch_deletions(deletions),
+        )
+        tasks = [asyncio.create_task(one) for one in beside]
         try:
             yield
         finally:
@@ -188,25 +250,22 @@ def web(house: House, library: Library | None = None) -> FastAPI:
             await asyncio.to_thread(library.close)
             await engines.close()
 
-    def ready() -> str | None:
-        try:
-            live = house.registry.live()
-        except DatabaseUnavailable as error:
-            return str(error)
-        return engines.ready() or engines.missing(live.name if live else None) or library.ready()
-
     app = FastAPI(title="Apprentice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    api.install_errors(app)
+    api_errors.install(app)
     app.include_router(
         api.router(
             chat, house.accounts, house.runs, house.registry, house.canaries, ready, metrics, approvals
         )
     )
-    staff = api.bearer(house.accounts, "staff")
+    user, staff, admin = (api.bearer(house.accounts, role) for role in ROLES)
     app.include_router(approvals_api.router(approvals, lambda: live_name(house.registry), staff))
-    app.include_router(documents_api.router(library, api.bearer(house.accounts, "user"), staff))
+    app.include_router(documents_api.router(library, user, staff))
+    app.include_router(exchange_api.router(house.store, house.database, admin, house.audit.note))
+    app.include_router(personal_api.router(house.store, house.registry, deletions, user, admin))
     uploads = {"/v1/documents": library.largest + documents_api.ROOM}
+    uploads[exchange_api.IMPORT] = exchange_api.LARGEST
     app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger=uploads)
+    app.include_router(unserved.router(user))
     # What is sent to a page waits here until it is taken in, and not in a folder of the whole machine.
     os.environ["GRADIO_TEMP_DIR"] = str(settings.home / "run" / "uploads")
     # Last, because a page at "/" takes every path that nobody took before.
@@ -216,18 +275,51 @@ def web(house: House, library: Library | None = None) -> FastAPI:
         app,
         chat=chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=ready,
-        comparison=lambda: newest(settings.home),
-        monitor=house.monitor,
-        cost_per_hour=settings.monitoring.cost_per_hour,
+        desk=_desk(house, ready),
         library=library,
         triage=triage,
         approvals=approvals,
+        reviews=reviews,
+        choice_share=settings.chat.choice_share,
+        people=house.people,
+        deletions=deletions,
+        entry=settings.accounts,
+        oidc=settings.oidc,
     )
+    # In front even of the gate, so that what it refuses has a name too.
+    app.add_middleware(RequestIds)
     return app
+
+
+def not_ready(house: House, engines: Engines, library: Library) -> str | None:
+    """What keeps this process from answering, or None."""
+    try:
+        live = house.registry.live()
+    except DatabaseUnavailable as error:
+        return str(error)
+    return engines.ready() or engines.missing(live.name if live else None) or library.ready()
+
+
+def _desk(house: House, ready: Callable[[], str | None]) -> Desk:
+    """What the admin page works with."""
+    from assistant.ui.desk import Desk
+
+    settings = house.settings
+    return Desk(
+        runs=house.runs,
+        registry=house.registry,
+        canaries=house.canaries,
+        monitor=house.monitor,
+        outlook=Outlook(house.store, house.runs, settings.training),
+        previews=Previews(house.store, settings.training, settings.model_location),
+        notices=notices.Notices(house.database),
+        audit=house.audit,
+        settings=origins.of(settings),
+        home=settings.home,
+        ready=ready,
+        comparison=lambda: newest(settings.home),
+        cost_per_hour=settings.monitoring.cost_per_hour,
+    )
 
 
 async def _mend(approvals: Approvals) -> None:
@@ -236,24 +328,6 @@ async def _mend(approvals: Approvals) -> None:
         await asyncio.to_thread(approvals.mend)
     except (DatabaseUnavailable, RetrievalError) as error:
         log.warning("approved answers were not looked through: %s", error)
-
-
-async def _unload_idle(engines: Engines, registry: Registry) -> None:
-    """Keep what answers loaded, also after an engine's restart, and let go of those that nobody uses."""
-    while True:
-        try:
-            await engines.keep(*await asyncio.to_thread(_answering, registry))
-        except DatabaseUnavailable as error:
-            log.warning("%s", error)
-        await asyncio.sleep(1)
-
-
-def _answering(registry: Registry) -> list[AdapterRef]:
-    """The live adapter and the canary's."""
-    live, canary = registry.live(), registry.canary()
-    found = [live] if live is not None else []
-    found += [registry.get(canary.adapter)] if canary is not None else []
-    return [AdapterRef(adapter.name, adapter.path) for adapter in found]
 
 
 def pipeline_of(house: House, engines: Engines) -> Pipeline:
@@ -314,48 +388,3 @@ async def work(house: House, once: bool) -> None:
             task.cancel()
         await asyncio.wait(beside)
         await engines.close()
-
-
-class BodyLimit:
-    """Refuses a request that says it is larger than `largest` bytes, or turns out to be.
-
-    `larger` gives the paths that may take more.
-    """
-
-    def __init__(self, app: ASGIApp, largest: int, larger: Mapping[str, int] | None = None) -> None:
-        self._app = app
-        self._largest = largest
-        self._larger = dict(larger or {})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, unless it is one of ours and too large."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
-            await self._app(scope, receive, send)
-            return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        largest = self._larger.get(scope["path"], self._largest)
-        if length.isdigit() and int(length) > largest:
-            await _refuse(send, largest)
-            return
-        seen = 0
-
-        async def counted() -> dict[str, object]:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > largest:
-                raise HTTPException(413, _too_large(largest))
-            return dict(message)
-
-        await self._app(scope, counted, send)
-
-
-def _too_large(largest: int) -> str:
-    return f"the request is larger than {largest} bytes"
-
-
-async def _refuse(send: Send, largest: int) -> None:
-    body = json.dumps(api.error_body(413, _too_large(largest))).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -32,6 +32,10 @@ _LOOKED_AT = 6
 """So many are looked up, since some may be spared or ended."""
 
 
+Note = Callable[..., object]
+"""Takes who, what, subject, before, after and reason, as `assistant.audit.Audit.note` does."""
+
+
 class NotApproved(AssistantError):
     """The answer can't be approved; the message says why in one sentence."""
 
@@ -84,8 +88,14 @@ class Approvals:
     """The approved answers of one home. Safe to share between threads."""
 
     def __init__(
-        self, rows: Approved, store: Store, library: Answers, live: Callable[[], str | None] = lambda: None
+        self,
+        rows: Approved,
+        store: Store,
+        library: Answers,
+        live: Callable[[], str | None] = lambda: None,
+        note: Note = lambda *_: None,
     ) -> None:
+        self._note = note
         self.rows = rows
         self._store = store
         self._library = library
@@ -120,6 +130,7 @@ class Approvals:
         older = self.rows.same(made)
         self._end(older, account.name, f"replaced by {made.id}")
         log.info("%s approved an answer to %s (%s)", account.name, turn.id, made.id)
+        self._note(account.name, "answer approved", made.id, "", f"an example, from {turn.id}")
         return made
 
     def correct(self, turn_id: str, account: Account, correction: str) -> tuple[Approval | None, str]:
@@ -187,6 +198,7 @@ class Approvals:
     def _end(self, ended: Collection[Approval], by: str, reason: str) -> None:
         self.rows.end([one.id for one in ended], by, reason)
         for one in ended:
+            self._note(by, "approval ended", one.id, "an example", "", reason)
             try:
                 self._library.drop_answer(one.id)
             except RetrievalError as problem:
@@ -245,7 +257,7 @@ def choose(
 
 
 def _of_users(item: Judged) -> list[Correction]:
-    return [correction for correction in item.corrections if correction.role == "user"]
+    return [correction for correction in item.corrections if correction.role in ("guest", "user")]
 
 
 def _tokens(question: str, answer: str) -> int:

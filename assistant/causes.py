@@ -226,7 +226,7 @@ class Causes:
 
 def _best(texts: Sequence[Correction]) -> str:
     """The correction that counts: staff's newest, else the newest."""
-    staff = [row for row in texts if row.role != "user"]
+    staff = [row for row in texts if row.role in ("staff", "admin")]
     return max(staff or texts, key=lambda row: row.id).text if texts else ""
 
 

@@ -22,6 +22,7 @@ from assistant import prompt as prompts
 from assistant.accounts import Account
 from assistant.engine.client import AdapterRef, Engines
 from assistant.errors import AssistantError, EngineInterrupted, EngineRefused
+from assistant.fitting import Fitting
 from assistant.grounds import Ground, Grounds
 from assistant.receiving import Received, receive
 from assistant.rounds import Rounds
@@ -82,6 +83,18 @@ class _Place:
     new: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A request whose prompt and place are settled, before it is known who answers."""
+
+    ask: Ask
+    place: _Place
+    ground: Ground
+    sampling: Mapping[str, Any]
+    helped: bool
+    """Whether our tools are offered."""
+
+
 class Chat:
     """Answers questions with whatever is live."""
 
@@ -106,8 +119,9 @@ class Chat:
         self._system_prompt = system_prompt
         self._defaults = dict(defaults)
         self._model = model
-        self._max_tokens = max_tokens
+        self._fitting = Fitting(engines, max_tokens)
         self._ask_share = ask_share
+        self.has_tools = toolbox is not None
         self._rounds = Rounds(engines, toolbox, tool_rounds)
         self._grounds = grounds
 
@@ -121,20 +135,45 @@ class Chat:
         Nothing is stored before all of that has gone well. Raises `NoSuchModel`, `EngineUnavailable`, or
         `feedback`'s `NotFound` for a foreign conversation.
         """
+        made = await self._made(ask)
+        return await self._begun(made, await self._adapter(made.ask, made.place.conversation_id))
+
+    async def begin_two(self, ask: Ask, rival: str | None) -> tuple[Begun, Begun]:
+        """Two answers to the very same prompt: by what is live, and by the adapter `rival`, or once more.
+
+        Nobody is asked for a rating of them: they are for a choice. Raises as `begin` does.
+        """
+        made = await self._made(ask)
+        usual = other = await self._adapter(made.ask, made.place.conversation_id)
+        if rival is not None:
+            found = await to_thread.run_sync(self._registry.get, rival)
+            other = AdapterRef(rival, found.path)
+            try:
+                await self._engines.ensure(other)
+            except EngineRefused as error:
+                log.error("adapter %s can't be served and is no rival: %s", rival, error)
+                other = usual
+        first = await self._begun(made, usual, 0.0)
+        return first, await self._begun(replace(made, place=replace(made.place, new=False)), other, 0.0)
+
+    async def _made(self, ask: Ask) -> _Made:
         routing.check(ask.model, ask.account.role)
         ask = replace(ask, messages=[prompts.cleaned(message) for message in ask.messages])
         sampling = {**self._defaults, **ask.sampling}
         messages = prompts.with_system(ask.messages, self._system_prompt)
         ground = await self._ground(ask, messages, sampling)
-        messages, sampling = await self._fit(list(ground.messages), sampling)
+        messages, sampling = await self._fitting.fit(list(ground.messages), sampling)
         ground = replace(ground, messages=messages)
         if tools := self._rounds.offered(ask.model, sampling):
             sampling["tools"] = tools
         place = await to_thread.run_sync(self._place, ask, messages)
-        adapter = await self._adapter(ask, place.conversation_id)
-        turns = await to_thread.run_sync(self._store_pending, ask, place, ground, sampling, adapter)
-        body = {**sampling, "messages": [dict(message) for message in messages]}
-        return Begun(turns, adapter, body, ask.account if tools else None)
+        return _Made(ask, place, ground, sampling, bool(tools))
+
+    async def _begun(self, made: _Made, adapter: AdapterRef | None, ask_share: float | None = None) -> Begun:
+        share = self._ask_share if ask_share is None else ask_share
+        turns = await to_thread.run_sync(self._store_pending, made, adapter, share)
+        body = {**made.sampling, "messages": [dict(message) for message in made.ground.messages]}
+        return Begun(turns, adapter, body, made.ask.account if made.helped else None)
 
     async def _adapter(self, ask: Ask, conversation_id: str) -> AdapterRef | None:
         live, history, canary = await to_thread.run_sync(
@@ -170,56 +209,13 @@ class Chat:
             if not (await to_thread.run_sync(self.store.conversation, where, person)).grounded:
                 return Ground(messages)
         given = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
-        room = int(given or self._room(await self._engines.context_length()))
+        room = int(given or self._fitting.room(await self._engines.context_length()))
         return await self._grounds.ground(
             messages, ask.account, room, fixed=bool(given or sampling.get("tools"))
         )
 
-    def _room(self, length: int) -> int:
-        """Tokens for the answer. A model with little room gives the larger part of it to what was said."""
-        return max(1, min(self._max_tokens, length // 4))
-
-    async def _fit(
-        self, messages: list[Message], sampling: dict[str, Any]
-    ) -> tuple[list[Message], dict[str, Any]]:
-        """Leave out the oldest exchanges until the answer has room, and bound the answer by what is left.
-
-        A client that says how long the answer may be, or offers tools, gets what the engine makes of it.
-        """
-        if sampling.get("max_tokens") or sampling.get("max_completion_tokens"):
-            return messages, sampling
-        length = await self._engines.context_length()
-        room = self._room(length)
-        if sampling.get("tools") or prompts.most_tokens(messages) + room <= length:
-            return messages, {**sampling, "max_tokens": room}
-        messages, used = await self._longest(messages, length - room)
-        # Too long a question is refused by the engine, in words.
-        return messages, {**sampling, "max_tokens": max(1, min(room, length - used))}
-
-    async def _longest(self, messages: list[Message], most: int) -> tuple[list[Message], int]:
-        """The dialogue and its tokens, without as many old exchanges as it takes to be at most so long."""
-        used = len(await self._engines.tokenize(messages))
-        versions = prompts.shorter(messages) if used > most else []
-        if not versions:
-            return messages, used
-        low, high = 0, len(versions) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if len(await self._engines.tokenize(versions[middle])) <= most:
-                high = middle
-            else:
-                low = middle + 1
-        return versions[low], len(await self._engines.tokenize(versions[low]))
-
-    def _store_pending(
-        self,
-        ask: Ask,
-        place: _Place,
-        ground: Ground,
-        sampling: Mapping[str, Any],
-        adapter: AdapterRef | None,
-    ) -> list[Turn]:
-        person = ask.account.id
+    def _store_pending(self, made: _Made, adapter: AdapterRef | None, ask_share: float) -> list[Turn]:
+        ask, place, ground, person = made.ask, made.place, made.ground, made.ask.account.id
         if place.new:
             opening = prompts.first_question(ask.messages)
             self.store.start_conversation(person, opening, place.conversation_id, ask.grounded is not False)
@@ -231,14 +227,14 @@ class Chat:
             prompt=ground.messages,
             model=self._model,
             adapter=adapter.name if adapter else None,
-            sampling=sampling,
+            sampling=made.sampling,
             passages=ground.passages,
             searched=ground.searched,
         )
         # By chance and before anything is said: only so do the ratings of those asked speak for all answers.
         return [
-            self.store.begin(replace(new, asked=random.random() < self._ask_share))
-            for _ in range(int(sampling.get("n") or 1))
+            self.store.begin(replace(new, asked=random.random() < ask_share))
+            for _ in range(int(made.sampling.get("n") or 1))
         ]
 
     def _place(self, ask: Ask, messages: Sequence[Message]) -> _Place:

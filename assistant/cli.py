@@ -13,6 +13,7 @@ import typer
 
 from assistant.commands import (
     adapters,
+    audit,
     compare,
     documents,
     feedback,
@@ -25,6 +26,7 @@ from assistant.commands import (
     tools,
 )
 from assistant.errors import AssistantError
+from assistant.request_ids import log_ids
 
 app = typer.Typer(
     name="apprentice",
@@ -37,6 +39,7 @@ status.register(app)
 monitor.register(app)
 runs.register(app)
 adapters.register(app)
+audit.register(app)
 documents.register(app)
 feedback.register(app)
 people.register(app)
@@ -64,7 +67,10 @@ def root(
 
 def main() -> None:
     """Run a command; our own errors become a sentence on standard error and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s%(of_request)s: %(message)s"
+    )
+    log_ids()
     for noisy in ("httpx", "alembic", "sentence_transformers", "chromadb"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It sets its own level, as low as it goes, when it is imported.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from anyio import CapacityLimiter, to_thread
 
 from assistant.accounts import Account, AccountError, check_group
+from assistant.audit import Audit
 from assistant.librarian import Librarian, Parts, RealParts
 from feedback.database import Database
 from retrieval.files import Files, clean_name, too_large
@@ -57,6 +58,7 @@ class Library:
         open_parts: Callable[[], Parts] | None = None,
     ) -> None:
         self._database, self._settings = database, settings
+        self._audit = Audit(database)
         self.disabled = _why_disabled(settings) if open_parts is None else None
         """Why there is no knowledge base, in a sentence; None when there is one."""
         self.shelf = Shelf(database)
@@ -186,6 +188,10 @@ class Library:
                 # On a database of several machines another one was first with this name.
                 self._files.move(key, document)
         if change != "unchanged":
+            done = "document added" if change == "new" else "document replaced"
+            self._audit.note(
+                by, done, f"{document.id}: {document.name}", "", f"for {audience or 'everybody'}"
+            )
             log.info("%s added %s (%s, %d bytes)", by, document.name, document.id, document.size)
             self._librarian.wake()
         return document, change
@@ -203,6 +209,7 @@ class Library:
     def take_out(self, document: Document, by: str) -> Document:
         """Remove it, wherever it came from. Raises `NotFound`."""
         document = self.shelf.remove(document.id)
+        self._audit.note(by, "document removed", f"{document.id}: {document.name}")
         log.info("%s removed %s (%s)", by, document.name, document.id)
         self._librarian.wake()
         return document

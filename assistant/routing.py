@@ -27,7 +27,7 @@ class NoSuchModel(AssistantError):
 
 def check(model: str, role: Role) -> None:
     """Raise `NoSuchModel` unless there may be such a model for this person."""
-    if model not in (LIVE, BASE) and (role == "user" or not _ADAPTER.fullmatch(model)):
+    if model not in (LIVE, BASE) and (role not in ("staff", "admin") or not _ADAPTER.fullmatch(model)):
         raise NoSuchModel(f"the model `{model}` does not exist; there are `{LIVE}` and `{BASE}`")
 
 

@@ -27,7 +27,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from assistant.entry import AccountsSection, OidcSection
 from assistant.errors import AssistantError
+from feedback.review_records import KINDS, ReviewSettings
 from training.canary import Plan
 from training.records import TrainingSettings
 
@@ -73,6 +75,8 @@ class ChatSettings:
     """How often in one answer tools may be called."""
     ask_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The share of answers, drawn by chance, under which the page asks for a vote; 0 asks for none."""
+    choice_share: Annotated[float, Field(ge=0, le=1)] = 0.03
+    """The share of questions in the chat that get two answers to choose from, at twice the work; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,9 @@ _SECTIONS: Mapping[str, type] = {
     "promotion": PromotionSection,
     "monitoring": MonitoringSection,
     "documents": DocumentsSection,
+    "review": ReviewSettings,
+    "accounts": AccountsSection,
+    "oidc": OidcSection,
 }
 
 
@@ -186,6 +193,9 @@ class Settings(BaseSettings):
     promotion: PromotionSection = field(default_factory=PromotionSection)
     monitoring: MonitoringSection = field(default_factory=MonitoringSection)
     documents: DocumentsSection = field(default_factory=DocumentsSection)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    accounts: AccountsSection = field(default_factory=AccountsSection)
+    oidc: OidcSection = field(default_factory=OidcSection)
 
     @field_validator("home")
     @classmethod
@@ -207,6 +217,35 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}TRAINING__SCHEDULE={section.schedule!r}: expected a cron line such as '0 3 * * *'"
             ) from None
+        return section
+
+    @field_validator("review", mode="before")
+    @classmethod
+    def _quotas(cls, section: Any) -> Any:
+        """From the environment the quotas come as a line of JSON."""
+        quotas = section.get("quotas") if isinstance(section, dict) else None
+        try:
+            return {**section, "quotas": json.loads(quotas)} if isinstance(quotas, str) else section
+        except ValueError:
+            raise ValueError(
+                f'{PREFIX}REVIEW__QUOTAS={quotas!r}: expected JSON such as {{"disputed": 3}}'
+            ) from None
+
+    @field_validator("review")
+    @classmethod
+    def _reviewable(cls, section: ReviewSettings) -> ReviewSettings:
+        if not 0 <= section.double_share <= 1:
+            key = f"{PREFIX}REVIEW__DOUBLE_SHARE={section.double_share}"
+            raise ValueError(f"{key}: expected a share between 0 and 1")
+        if not section.lease_minutes > 0:
+            raise ValueError(f"{PREFIX}REVIEW__LEASE_MINUTES={section.lease_minutes}: expected more than 0")
+        quotas = section.quotas
+        if not set(quotas) <= set(KINDS) or not all(value >= 0 for value in quotas.values()):
+            raise ValueError(f"{PREFIX}REVIEW__QUOTAS={dict(quotas)}: expected parts of {', '.join(KINDS)}")
+        if section.guideline is not None and not section.guideline.is_file():
+            raise ValueError(
+                f"{PREFIX}REVIEW__GUIDELINE={str(section.guideline)!r}: expected a Markdown file"
+            )
         return section
 
     @field_validator("database_url")

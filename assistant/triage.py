@@ -55,6 +55,10 @@ class Triage:
                 log.exception("sorting bad answers met something unexpected")
             await asyncio.sleep(every)
 
+    def nudge(self) -> None:
+        """Look for new members of gaps in the next step, though no question is new: staff decided a cause."""
+        self._seen = None
+
     async def step(self) -> None:
         """Sort what is new, put it into gaps, and close those whose document is there. Cheap when idle."""
         changed = bool(await self.causes.sort_new())

@@ -65,7 +65,8 @@ def fill(file: Path, turns: int, votes: int, days: int, now: datetime) -> None:
     database.executemany(_INSERT, _turns(turns, votes / turns, days, now, rated))
     database.executemany(_VOTE, rated)
     conversations = (f"c{number}" for number in range(turns // 5 + 1))
-    what = "INSERT INTO conversations VALUES (?, 'p', '', '', ?, ?)"
+    columns = "id, person_id, title, opening, created_at, updated_at"
+    what = f"INSERT INTO conversations ({columns}) VALUES (?, 'p', '', '', ?, ?)"
     at = _stamp(now)
     database.executemany(what, ((name, at, at) for name in conversations))
     database.execute("COMMIT")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -64,15 +64,27 @@ class Alerts:
         with self._database.read() as connection:
             return _open(connection)
 
+    def happened(self, alarm: Alarm, now: datetime, quiet: timedelta) -> bool:
+        """Keep what happened in a moment, unless the same has been kept within `quiet`. Returns whether."""
+        values = {"name": alarm.name, "adapter": alarm.adapter, "detail": alarm.detail}
+        same = select(alerts.c.id).where(
+            alerts.c.name == alarm.name, alerts.c.adapter == alarm.adapter, alerts.c.begun_at > now - quiet
+        )
+        with self._database.write() as connection:
+            _alone(connection)
+            if connection.execute(same.limit(1)).first() is not None:
+                return False
+            connection.execute(insert(alerts).values(**values, begun_at=now, ended_at=now))
+        log.warning("alert: %s%s: %s", alarm.name, _of(alarm.adapter), alarm.detail)
+        return True
+
     def settle(self, alarms: Sequence[Alarm], now: datetime) -> None:
         """Begin an alert for every alarm that has none, and end those whose alarm is gone."""
         wanted = {alarm.key: alarm for alarm in alarms}
         if {alert.key for alert in self.open()} == wanted.keys():
             return
         with self._database.write() as connection:
-            if self._database.dialect == "postgresql":
-                # SQLite writes one at a time anyway; here another process may be about to say the same.
-                connection.exec_driver_sql("LOCK TABLE alerts IN SHARE ROW EXCLUSIVE MODE")
+            _alone(connection)
             known = {alert.key: alert for alert in _open(connection)}
             begun = [alarm for key, alarm in wanted.items() if key not in known]
             ended = [alert for key, alert in known.items() if key not in wanted]
@@ -85,6 +97,12 @@ class Alerts:
             log.warning("alert: %s%s: %s", alarm.name, _of(alarm.adapter), alarm.detail)
         for alert in ended:
             log.info("alert over: %s%s, begun %s", alert.name, _of(alert.adapter), alert.begun_at.isoformat())
+
+
+def _alone(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # SQLite writes one at a time anyway; here another process may be about to say the same.
+        connection.exec_driver_sql("LOCK TABLE alerts IN SHARE ROW EXCLUSIVE MODE")
 
 
 def _of(adapter: str) -> str:

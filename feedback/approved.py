@@ -16,7 +16,7 @@ from uuid_utils import uuid7
 from feedback.database import Database
 from feedback.reading import record
 from feedback.records import Invalid, NotFound, normalise
-from feedback.schema import approvals, choices, corrections, ratings, turns
+from feedback.schema import approvals, choices, corrections, ratings, reviews, turns
 
 LONGEST_QUESTION = 2_000
 LONGEST_ANSWER = 20_000
@@ -122,6 +122,10 @@ class Approved:
         """Those in force, the oldest first."""
         return self._where(approvals.c.ended_at.is_(None))
 
+    def of_turn(self, turn_id: str) -> list[Approval]:
+        """Those in force that were made of this turn."""
+        return self._where(approvals.c.ended_at.is_(None), approvals.c.turn_id == turn_id)
+
     def same(self, approval: Approval) -> list[Approval]:
         """Open ones for the same people that say the same question, besides it."""
         asked = normalise(approval.question)
@@ -151,6 +155,7 @@ class Approved:
         tables = {
             "rating": (ratings, ratings.c.turn_id == turn_id),
             "correction": (corrections, corrections.c.turn_id == turn_id),
+            "review": (reviews, reviews.c.turn_id == turn_id),
             "choice": (choices, (choices.c.first_turn_id == turn_id) | (choices.c.second_turn_id == turn_id)),
         }
         with self._database.read() as connection:

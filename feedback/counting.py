@@ -1,7 +1,8 @@
 """Counts what stands in the tables of turns and opinions: one day of it, or a part of one, as figures.
 
 A turn's id begins with its time, so a range of ids is a range of time on the primary key, and nothing here
-looks at more than what was asked for. Keeps nothing; `days.py` does.
+looks at more than what was asked for. What came from other tools is none of ours and is left out. Keeps
+nothing; `days.py` does.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _answers(first: str, stop: str) -> Select[Any]:
         func.substr(turns.c.answer, 1, OPENING).label("opening"),
         (cast(turns.c.passages, Text) != "[]").label("grounded"),
         again.label("again"),
-    ).where(turns.c.id >= first, turns.c.id < stop)
+    ).where(turns.c.id >= first, turns.c.id < stop, turns.c.origin == "")
 
 
 def opinions(connection: Connection, day: str) -> dict[str, Figures]:
@@ -116,11 +117,11 @@ def opinions(connection: Connection, day: str) -> dict[str, Figures]:
 
     what = (turns.c.adapter, turns.c.asked, ratings.c.thumb)
     thumbs = select(*what, func.count().label("cases")).select_from(ratings.join(turns)).group_by(*what)
-    for row in connection.execute(thumbs.where(ratings.c.id.in_(newest(ratings)))):
+    for row in connection.execute(thumbs.where(ratings.c.id.in_(newest(ratings)), turns.c.origin == "")):
         if row.thumb is not None:
             found[row.adapter or ""][f"{'asked_' if row.asked else ''}{row.thumb}s"] = row.cases
     texts = select(turns.c.adapter, func.count().label("cases")).select_from(corrections.join(turns))
-    said = corrections.c.id.in_(newest(corrections)) & (corrections.c.text != "")
+    said = corrections.c.id.in_(newest(corrections)) & (corrections.c.text != "") & (turns.c.origin == "")
     for row in connection.execute(texts.where(said).group_by(turns.c.adapter)):
         found[row.adapter or ""]["corrections"] = row.cases
     return {adapter: Figures.of(figures) for adapter, figures in found.items()}

@@ -93,7 +93,7 @@ class Days:
     def newest(self, most: int, now: datetime) -> list[str]:
         """How the newest answers of the last 24 hours ended, the newest first."""
         since = turns.c.id >= id_at(now - timedelta(days=1))
-        query = select(turns.c.status).where(since, turns.c.status != "pending")
+        query = select(turns.c.status).where(since, turns.c.status != "pending", turns.c.origin == "")
         with self._database.read() as connection:
             return list(connection.execute(query.order_by(turns.c.id.desc()).limit(most)).scalars())
 

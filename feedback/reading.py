@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Row, Table, func, or_, select
+from sqlalchemy import Connection, Row, Table, func, or_, select, union
 
 from feedback.database import Database
-from feedback.records import Choice, Correction, History, Judged, Rating, Turn, Vote
+from feedback.records import Choice, Correction, History, Judged, Rating, Review, Turn, Vote
 from feedback.satisfaction import Liked, Satisfaction
-from feedback.schema import causes, choices, conversations, corrections, ratings, turns
+from feedback.schema import causes, choices, conversations, corrections, ratings, reviews, turns
 
 R = TypeVar("R")
-OnTurn = TypeVar("OnTurn", Rating, Correction)
+OnTurn = TypeVar("OnTurn", Rating, Correction, Review)
 
 _PAGE = 500
 """Turns that one short read of an export takes."""
@@ -29,21 +29,26 @@ class Reader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """Where the facts are."""
+        return self._database
+
     def judged(self, turn_ids: Collection[str] | None = None) -> list[Judged]:
         """Turns with all the opinions that are live on them, in turn order.
 
-        Without `turn_ids` those that have a live rating or correction; with them those turns, opinions or
-        not (the turns that choices name); ids of no turn are passed over.
+        Without `turn_ids` those that have a live rating, correction or review; with them those turns,
+        opinions or not (the turns that choices name); ids of no turn are passed over.
         """
         query = (
-            select(turns, conversations.c.opening, causes.c.cause)
+            select(turns, conversations.c.opening, conversations.c.learned_from, causes.c.cause)
             .join(conversations)
             .outerjoin(causes, causes.c.turn_id == turns.c.id)
             .order_by(turns.c.id)
         )
         if turn_ids is None:
-            touched = select(ratings.c.turn_id).union(select(corrections.c.turn_id)).subquery()
-            query = query.where(turns.c.id.in_(select(touched.c.turn_id)))
+            opinions = (select(table.c.turn_id) for table in (ratings, corrections, reviews))
+            query = query.where(turns.c.id.in_(union(*opinions)))
         else:
             query = query.where(turns.c.id.in_(turn_ids))
         with self._database.read() as connection:
@@ -52,16 +57,44 @@ class Reader:
                 row for row in live(connection, ratings, Rating, turn_ids) if row.thumb is not None
             )
             texts = by_turn(row for row in live(connection, corrections, Correction, turn_ids) if row.text)
+            seen = by_turn(row for row in live(connection, reviews, Review, turn_ids) if row.verdict)
         found = (
-            Judged(record(Turn, row), row.opening, thumbs.get(row.id, ()), texts.get(row.id, ()), row.cause)
+            Judged(
+                record(Turn, row),
+                row.opening,
+                thumbs.get(row.id, ()),
+                texts.get(row.id, ()),
+                row.cause,
+                seen.get(row.id, ()),
+                row.learned_from,
+            )
             for row in rows
         )
-        return [item for item in found if turn_ids is not None or item.ratings or item.corrections]
+        return [
+            item for item in found if turn_ids is not None or item.ratings or item.corrections or item.reviews
+        ]
 
-    def choices(self) -> list[Choice]:
-        """Every person's newest choice between each two turns, whichever of them stood first."""
+    def touched(self, since: Mapping[str, int], most: int) -> list[str]:
+        """Turns with a rating, correction or review above those ids (by table name).
+
+        In order, at most so many.
+        """
+        newer = [
+            select(table.c.turn_id).where(table.c.id > since.get(table.name, 0))
+            for table in (ratings, corrections, reviews)
+        ]
+        query = union(*newer).order_by("turn_id").limit(most)
         with self._database.read() as connection:
-            rows = connection.execute(select(choices).order_by(choices.c.id)).all()
+            return list(connection.execute(query).scalars())
+
+    def choices(self, after: int = 0) -> list[Choice]:
+        """Every person's newest choice between each two turns, whichever of them stood first.
+
+        Those with an id above `after` alone, if it is given.
+        """
+        query = select(choices).where(choices.c.id > after).order_by(choices.c.id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
         newest = {(row.person_id, frozenset((row.first_turn_id, row.second_turn_id))): row for row in rows}
         return sorted((record(Choice, row) for row in newest.values()), key=lambda choice: choice.id)
 
@@ -75,18 +108,20 @@ class Reader:
         with self._database.read() as connection:
             return {
                 table.name: int(connection.execute(select(func.max(table.c.id))).scalar() or 0)
-                for table in (ratings, corrections, choices)
+                for table in (ratings, corrections, choices, reviews)
             }
 
     def votes(self, after: int) -> list[Vote]:
-        """Every thumb since the rating with the id `after`, as it was given, in order of time.
+        """Every thumb on answers of ours since the rating with the id `after`, as it was given, in order.
 
         A changed or withdrawn one stands beside what it changed: what has been counted can't be uncounted.
+        Guests' are left out: one person may be any number of them.
         """
         query = (
             select(turns.c.conversation_id, turns.c.adapter, turns.c.created_at, ratings.c.thumb)
             .join(turns)
             .where(ratings.c.id > after, ratings.c.thumb.is_not(None))
+            .where(ratings.c.role != "guest", turns.c.origin == "")
             .order_by(ratings.c.id)
         )
         with self._database.read() as connection:
@@ -116,7 +151,7 @@ class Reader:
         thumbs = (
             select(turns.c.asked, ratings.c.thumb, func.count())
             .join(turns)
-            .where(ratings.c.id.in_(newest), ratings.c.thumb.is_not(None))
+            .where(ratings.c.id.in_(newest), ratings.c.thumb.is_not(None), turns.c.origin == "")
             .group_by(turns.c.asked, ratings.c.thumb)
         )
         questions = select(func.count()).select_from(turns).where(turns.c.asked)
@@ -143,9 +178,11 @@ class Reader:
     def opening_turns(self) -> Iterator[tuple[Turn, str]]:
         """First turns with their conversation's opening, the newest first; regenerations come each by itself.
 
-        Read page by page, so that whoever needs a few of them reads no more.
+        Those of conversations that nothing is learned from are left out. Read page by page, so that whoever
+        needs a few of them reads no more.
         """
-        query = select(turns, conversations.c.opening).join(conversations).where(turns.c.parent_id.is_(None))
+        query = select(turns, conversations.c.opening).join(conversations)
+        query = query.where(turns.c.parent_id.is_(None), conversations.c.learned_from)
         page: list[Row[Any]] | None = None
         while page is None or page:
             older = query if page is None else query.where(turns.c.id < page[-1].id)
@@ -155,7 +192,13 @@ class Reader:
 
     def _page(self, after: str) -> list[History]:
         query = (
-            select(turns, conversations.c.opening, conversations.c.title, conversations.c.grounded)
+            select(
+                turns,
+                conversations.c.opening,
+                conversations.c.title,
+                conversations.c.grounded,
+                conversations.c.learned_from,
+            )
             .join(conversations)
             .where(turns.c.id > after, turns.c.status != "pending")
             .order_by(turns.c.id)
@@ -181,6 +224,7 @@ class Reader:
                 ratings=thumbs.get(row.id, ()),
                 corrections=texts.get(row.id, ()),
                 choices=tuple(chosen.get(row.id, ())),
+                learned_from=row.learned_from,
             )
             for row in rows
         ]

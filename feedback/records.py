@@ -27,10 +27,17 @@ EXAMPLE = "example"
 Thumb = Literal["up", "down"]
 TurnStatus = Literal["pending", "complete", "stopped", "interrupted", "failed"]
 Preference = Literal["first", "second", "tie", "both_bad"]
-Role = Literal["user", "staff", "admin"]
+Role = Literal["guest", "user", "staff", "admin"]
+"""Who somebody was when they judged. A guest has no account: nobody knows how many people guests are."""
 Cause = Literal["missing", "unretrieved", "misread", "other"]
 """Why an answer was bad: no document tells it; one does but was not retrieved; it was and was misread; it is
 not about knowledge."""
+Ruling = Literal["right", "wrong", "invalid"]
+"""What staff say of an answer: right, wrong, or that the vote on it does not count (spam, a slip, a joke)."""
+Fault = Literal["style", "facts", "retrieval", "refusal", "unsafe", "unanswerable"]
+"""What is wrong with a wrong answer. `unanswerable`: nobody could have answered this; it had to say so."""
+TOLD_BY_DOCUMENTS = frozenset({"facts", "retrieval"})
+"""Faults that documents mend and training does not."""
 MANNERS = frozenset({"tone", "too_long", "too_short", "unsafe"})
 """Reasons of a thumb down that say nothing against what was told, only against how."""
 
@@ -58,6 +65,12 @@ class Conversation:
     updated_at: datetime
     grounded: bool = True
     """Whether documents are looked through for its answers."""
+    opening: str = ""
+    """The question that it began with."""
+    pinned_at: datetime | None = None
+    """Since when it stands above the others in its person's list."""
+    learned_from: bool = True
+    """Whether anything may be trained on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,8 @@ class Turn:
     """Whether it, or a turn before it in its branch, stands on a passage that is not for everybody."""
     asked: bool = False
     """Whether chance chose this answer to ask for a rating of it: such ratings speak for all answers."""
+    origin: str = ""
+    """The import that it came by from another tool; empty for what was said to Apprentice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +158,37 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What one of the staff found of one turn on the page for reviews. Rows are never changed: the newest of
+    a person and turn is live, and one without a verdict takes the one before back."""
+
+    id: int
+    turn_id: str
+    person_id: str
+    role: Role
+    verdict: Ruling | None
+    fault: Fault | None
+    correction: str
+    include: bool
+    """Whether the turn may be learned from."""
+    approve: bool
+    """Whether it is to be an example for similar questions."""
+    comment: str
+    created_at: datetime
+
+    @property
+    def thumb(self) -> Thumb | None:
+        """The verdict as a thumb; None where it says nothing of the answer."""
+        thumbs: dict[Ruling | None, Thumb] = {"right": "up", "wrong": "down"}
+        return thumbs.get(self.verdict)
+
+    @property
+    def text(self) -> str:
+        """The correction, by the name that it has in `Correction`."""
+        return self.correction
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
     """A thumb as it was given, with what is known of the answer it was given to."""
 
@@ -164,6 +210,10 @@ class Judged:
     corrections: Sequence[Correction] = field(default_factory=tuple)
     cause: Cause | None = None
     """Why it was bad, if it was and that has been sorted out."""
+    reviews: Sequence[Review] = ()
+    """What staff found of it, one of each person."""
+    learned_from: bool = True
+    """Whether its conversation may be trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +232,8 @@ class History:
     ratings: Sequence[Rating] = ()
     corrections: Sequence[Correction] = ()
     choices: Sequence[Choice] = ()
+    learned_from: bool = True
+    """Whether its conversation may be trained on."""
 
 
 # Signs that carry the meaning of a question ("C#" is not "C++", 2*2 not 2+2); others only divide it.
@@ -239,6 +291,20 @@ def _bare(message: Message) -> Message:
     if isinstance(first, Mapping) and str(first.get("text", "")).startswith(PASSAGES[0]):
         return {**message, "content": list(content or ())[1:]}
     return message
+
+
+IMPORT = "imp-"
+"""What the ids of imports begin with, and those of the people whom their files stand for."""
+
+
+def is_imported(person_id: str) -> bool:
+    """Whether this person came with a file of another tool."""
+    return person_id.startswith(IMPORT)
+
+
+def is_file(person_id: str) -> bool:
+    """Whether this is no person but a file of examples that somebody chose to read in."""
+    return is_imported(person_id) and "." not in person_id
 
 
 def conversation_id() -> str:

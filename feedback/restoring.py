@@ -5,16 +5,27 @@ Knows the tables and nothing of who calls it; what an export looks like stands i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from feedback import days, searching
 from feedback.records import Conversation, History, Invalid, NotFound, thread_key
 from feedback.schema import choices, conversations, corrections, ratings, turns
 
 
-def restored(connection: Connection, history: History) -> str:
+def restore(connection: Connection, histories: Sequence[History]) -> list[str]:
+    """Store turns as they were, in order; their opinions get new ids.
+
+    Returns for each history an empty text, or one sentence that says why it was left out, whole.
+    """
+    days.reopen(connection, (history.turn.id for history in histories if not history.turn.origin))
+    return [_restored(connection, history) for history in histories]
+
+
+def _restored(connection: Connection, history: History) -> str:
     """Store one turn of an export as it was; an empty text, or one sentence that says why not."""
     turn = history.turn
     others = {choice.first_turn_id for choice in history.choices}
@@ -31,6 +42,8 @@ def restored(connection: Connection, history: History) -> str:
         return str(error)
     values = plain(turn) | {"thread_key": thread_key(turn.prompt, turn.answer)}
     connection.execute(insert(turns).values(values))
+    where, person = turn.conversation_id, turn.person_id
+    searching.note_turn(connection, turn.id, where, person, turn.question, turn.answer)
     said = ((ratings, history.ratings), (corrections, history.corrections), (choices, history.choices))
     for table, opinions in said:
         for opinion in opinions:
@@ -52,8 +65,11 @@ def _restore_conversation(connection: Connection, history: History) -> None:
             turn.created_at,
             turn.created_at,
             history.grounded,
+            history.opening,
+            learned_from=history.learned_from,
         )
-        connection.execute(insert(conversations).values(opening=history.opening, **plain(row)))
+        connection.execute(insert(conversations).values(plain(row)))
+        searching.note_title(connection, row)
     elif owner != turn.person_id:
         raise Invalid(f"the conversation {turn.conversation_id} belongs to somebody else here")
     else:

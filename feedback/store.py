@@ -14,13 +14,12 @@ from typing import Any, get_args
 from sqlalchemy import Connection, Select, insert, select, update
 from uuid_utils import uuid7
 
-from feedback import days
+from feedback import searching
 from feedback.reading import Reader, live, record
 from feedback.records import (
     Choice,
     Conversation,
     Correction,
-    History,
     Invalid,
     Message,
     NotFound,
@@ -32,16 +31,15 @@ from feedback.records import (
     TurnStatus,
     conversation_id,
     prompt_key,
-    storable,
     thread_key,
 )
-from feedback.restoring import check_parent, plain, restored
+from feedback.restoring import check_parent, plain
 from feedback.schema import choices, conversations, corrections, ratings, turns
+from feedback.titles import title_of
 
 LONGEST_COMMENT = 4_000
 LONGEST_CORRECTION = 20_000
 MOST_REASONS = 10
-_TITLE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +92,22 @@ class Store(Reader):
     # -- conversations -----------------------------------------------------------------------------
 
     def start_conversation(
-        self, person_id: str, opening: str, new_id: str = "", grounded: bool = True
+        self,
+        person_id: str,
+        opening: str,
+        new_id: str = "",
+        grounded: bool = True,
+        learned_from: bool = True,
     ) -> Conversation:
         """A new, empty conversation titled by its opening question; `new_id` if it was drawn before."""
         now = _now()
-        title = " ".join(storable(opening).split())
-        title = title if len(title) <= _TITLE else title[: _TITLE - 1].rstrip() + "…"
-        row = Conversation(new_id or conversation_id(), person_id, title, now, now, grounded)
+        name = new_id or conversation_id()
+        row = Conversation(
+            name, person_id, title_of(opening), now, now, grounded, opening, learned_from=learned_from
+        )
         with self._database.write() as connection:
-            connection.execute(insert(conversations).values(opening=opening, **plain(row)))
+            connection.execute(insert(conversations).values(plain(row)))
+            searching.note_title(connection, row)
         return row
 
     def conversation(self, conversation_id: str, person_id: str) -> Conversation:
@@ -162,6 +167,8 @@ class Store(Reader):
             restricted = heard or any(passage.get("audience") for passage in new.passages)
             turn = replace(turn, restricted=restricted)
             connection.execute(insert(turns).values(plain(turn)))
+            where, person = turn.conversation_id, turn.person_id
+            searching.note_turn(connection, turn.id, where, person, turn.question, "")
         return turn
 
     def end(self, turn: Turn, ending: Ending) -> Turn:
@@ -175,12 +182,15 @@ class Store(Reader):
             "thread_key": thread_key(turn.prompt, ending.answer),
         }
         with self._database.write() as connection:
-            connection.execute(
+            ended = connection.execute(
                 update(turns)
                 # A second web process that starts takes our running turns for orphans; they are not.
                 .where(turns.c.id == turn.id, turns.c.status.in_(("pending", "interrupted")))
                 .values(values)
             )
+            if ended.rowcount:
+                where, person = turn.conversation_id, turn.person_id
+                searching.note_turn(connection, turn.id, where, person, turn.question, ending.answer)
         return self.turn(turn.id)
 
     def interrupt_pending(self, before: datetime) -> int:
@@ -310,7 +320,7 @@ class Store(Reader):
 
         Raises `NotFound`, `Invalid`.
         """
-        owner = person_id if role == "user" else None
+        owner = None if role in ("staff", "admin") else person_id
         first, second = self.turn(first_turn_id, owner), self.turn(second_turn_id, owner)
         if first.prompt_key != second.prompt_key or first.id == second.id:
             raise Invalid("a choice needs two different answers to the same prompt")
@@ -329,17 +339,6 @@ class Store(Reader):
         with self._database.write() as connection:
             key = connection.execute(insert(choices).values(values)).inserted_primary_key
         return Choice(id=int(key[0]) if key else 0, **values)
-
-    # -- from elsewhere ----------------------------------------------------------------------------
-
-    def restore(self, histories: Sequence[History]) -> list[str]:
-        """Store turns of an export as they were, in order; their opinions get new ids.
-
-        Returns for each history an empty text, or one sentence that says why it was left out, whole.
-        """
-        with self._database.write() as connection:
-            days.reopen(connection, (history.turn.id for history in histories))
-            return [restored(connection, history) for history in histories]
 
 
 def _check(verdict: Verdict) -> None:

@@ -24,6 +24,7 @@ import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from assistant.notices import seen_until
 from feedback.database import Database, connect
 from feedback.schema import (
     alerts,
@@ -33,13 +34,27 @@ from feedback.schema import (
     conversations,
     corrections,
     days,
+    deletions,
+    gap_turns,
+    gaps,
+    import_lines,
+    imports,
     metadata,
+    offers,
     ratings,
+    receipts,
+    review_drafts,
+    review_tasks,
+    reviews,
+    search_texts,
     turns,
 )
 from feedback.store import Store
 
 FACTS = [conversations, turns, ratings, corrections, choices, days, alerts, approvals, causes]
+FACTS += [review_tasks, review_drafts, reviews, gaps, gap_turns, search_texts, offers]
+# The last is the application's; whoever deletes a person looks there too.
+FACTS += [imports, import_lines, deletions, receipts, seen_until]
 
 EXTERNAL = "APPRENTICE_TEST_POSTGRES_URL"
 """A PostgreSQL server to test on, by a role that may create databases, in place of one of our own."""

@@ -385,9 +385,8 @@ async def _stream(
                 for index, (words, reason) in enumerate(plans):
                     if at < len(words):
                         last = reason if at == len(words) - 1 else None
-                        yield event(
-                            [{"index": index, "delta": {"content": words[at]}, "finish_reason": last}]
-                        )
+                        choice = {"index": index, "delta": {"content": words[at]}, "finish_reason": last}
+                        yield event([choice | _logprobs(body, words[at])])
         if (body.get("stream_options") or {}).get("include_usage"):
             yield event([], usage=_usage(_prompt_tokens(body), plans))
         yield "data: [DONE]\n\n"
@@ -396,6 +395,18 @@ async def _stream(
         raise
     finally:
         fake.running -= 1
+
+
+def _logprobs(body: dict[str, Any], word: str) -> dict[str, Any]:
+    """The log-probability of a word, and of as many others as are asked for; as vLLM has them in a chunk."""
+    if not body.get("logprobs"):
+        return {}
+    others = [word, *WORDS][: body.get("top_logprobs") or 0]
+    told = [
+        {"token": one, "logprob": -0.5 - at, "bytes": list(one.encode())} for at, one in enumerate(others)
+    ]
+    first = {"token": word, "logprob": -0.5, "bytes": list(word.encode()), "top_logprobs": told}
+    return {"logprobs": {"content": [first]}}
 
 
 def _tool_calls(fake: FakeEngine, body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -287,8 +287,7 @@ def test_a_stopped_stream_is_kept_and_frees_the_engine(house: Running, people: l
     body = {"model": "apprentice", "messages": _asked("Tell me all."), "stream": True, "logit_bias": {}}
     body |= {"max_tokens": 1500, "temperature": 2.0}
     with people[0].stream("POST", "/v1/chat/completions", json=body) as reply:
-        turn = reply.headers["x-request-id"]
-        next(reply.iter_lines())
+        turn = json.loads(next(reply.iter_lines()).removeprefix("data: "))["id"]
     query = "select * from turns where id = ? and status != 'pending'"
     row = wait_for(lambda: next(iter(_rows(house, query, turn)), None), 20)
     assert row["status"] in ("stopped", "complete")

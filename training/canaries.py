@@ -15,14 +15,23 @@ from sqlalchemy import Connection, insert, select
 
 from feedback.database import Database
 from feedback.reading import Reader
+from training import taints
 from training.canary import Canary, Decision, Plan, Tally, decide, tally
 from training.records import CanaryAction, CanaryStep, Refused, TrainingError
 from training.registry import BASE, Fence, Registry, one_writer, require, running_canary
 from training.schema import adapters, canaries, promotions
+from training.witness import Witness, unseen
 
 log = logging.getLogger(__name__)
 WATCH = "canary"
 """The actor of the steps that a canary takes by itself."""
+_DONE: Mapping[CanaryAction, str] = {
+    "start": "started",
+    "widen": "widened",
+    "promote": "promoted",
+    "rollback": "rolled back",
+    "stop": "stopped",
+}
 
 
 class Overtaken(TrainingError):
@@ -32,7 +41,14 @@ class Overtaken(TrainingError):
 class Canaries:
     """The canaries of one home. Safe to share between threads and processes."""
 
-    def __init__(self, database: Database, registry: Registry, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        plan: Plan | None = None,
+        witness: Witness = unseen,
+    ) -> None:
+        self._witness = witness
         self._database = database
         self._registry = registry
         self._reader = Reader(database)
@@ -75,8 +91,10 @@ class Canaries:
                 raise Refused(f"{name} is live already")
             if connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
+            taints.check(connection, name)
             place = (name, against, self.plan.steps[0])
             row = _insert(connection, place, "start", actor, reason, {"after": mark})
+            self._tell(connection, row, 0.0)
         return Canary((row,))
 
     def stop(self, *, actor: str, reason: str) -> CanaryStep:
@@ -87,7 +105,9 @@ class Canaries:
             canary = running_canary(connection)
             if canary is None:
                 raise Refused("no canary is running")
-            return _insert(connection, (canary.adapter, canary.against, 0.0), "stop", actor, reason, {})
+            row = _insert(connection, (canary.adapter, canary.against, 0.0), "stop", actor, reason, {})
+            self._tell(connection, row, canary.share)
+        return row
 
     def look(self) -> tuple[Canary, Decision] | None:
         """The canary that runs, and what its votes say so far; None if there is none."""
@@ -112,8 +132,15 @@ class Canaries:
 
     def _step(self, canary: Canary, decision: Decision) -> Decision:
         with self._database.write() as connection:
-            _next(connection, canary, decision)
+            row = _next(connection, canary, decision)
+            if row is not None:
+                self._tell(connection, row, canary.share)
         return decision
+
+    def _tell(self, connection: Connection, row: CanaryStep, before: float) -> None:
+        was, now = (f"{share:.0%} of conversations" for share in (before, row.share))
+        what = f"canary {_DONE[row.action]}"
+        self._witness(connection, row.actor, what, row.adapter, was, now, row.reason)
 
     def _promote(self, canary: Canary, decision: Decision) -> Decision:
         try:
@@ -122,7 +149,7 @@ class Canaries:
                 canary.adapter,
                 actor=WATCH,
                 reason=decision.reason,
-                fence=lambda connection: _next(connection, canary, decision),
+                fence=lambda connection: _take(connection, canary, decision),
             )
         except Refused as error:
             # Its files or its evaluation are no longer what they were: it must not go on answering either.
@@ -138,15 +165,20 @@ class Canaries:
         return self._counted[2]
 
 
-def _next(connection: Connection, canary: Canary, decision: Decision) -> None:
+def _take(connection: Connection, canary: Canary, decision: Decision) -> None:
+    _next(connection, canary, decision)
+
+
+def _next(connection: Connection, canary: Canary, decision: Decision) -> CanaryStep | None:
     """Write the step if the canary is still where it was when it was decided. Raises `Overtaken`."""
     one_writer(connection)
     found = running_canary(connection)
     if found is None or found.steps[-1].id != canary.steps[-1].id:
         raise Overtaken(f"the canary of {canary.adapter} has gone on or ended meanwhile")
-    if decision.action != "hold":
-        place = (canary.adapter, canary.against, decision.share)
-        _insert(connection, place, decision.action, WATCH, decision.reason, decision.figures)
+    if decision.action == "hold":
+        return None
+    place = (canary.adapter, canary.against, decision.share)
+    return _insert(connection, place, decision.action, WATCH, decision.reason, decision.figures)
 
 
 def _insert(

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from feedback.reading import Reader
-from feedback.records import Choice, Judged, Message
+from feedback.records import Choice, Judged, Message, is_imported
 from training import anchors, pairs, screening, vote_model
 from training.records import Adapter, Engine, Example, Refused, TrainingSettings
+from training.registry import BASE
 from training.together import together
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 FEWEST = 4
 """Examples below which nothing is trained: a handful of pairs teaches their wording, not a taste."""
 _AT_ONCE = 4
+_MOST_TOUCHED = 5_000
+"""Turns that are asked for by name; for more of them it is cheaper to read all that are judged."""
 _TEMPERATURE = 1.0
 """Fresh answers are drawn a little wilder than people are answered, so that best and worst lie apart."""
 
@@ -64,6 +67,8 @@ async def gather(
         drawn = await _draw(engine, live.name if live else None, lonely, settings.draws, progress)
     built = await asyncio.to_thread(_build, store, judged, choices, drawn, ranker)
     found = _sorted(built, dropped, ranker, len(judged))
+    if drawn:
+        found = replace(found, counts={**found.counts, "drawn_from": live.name if live else BASE})
     return with_anchors(
         found, await anchors.rehearsed(engine, round(settings.anchors * len(found.training)), system)
     )
@@ -85,14 +90,19 @@ def from_votes(store: Reader) -> Gathered:
 
 
 def new_votes(store: Reader, since: Mapping[str, int]) -> int:
-    """How many usable opinions came after the mark `since`: enough of them make a run due."""
-    choices = store.choices()
-    return screening.usable_votes(store.judged(), since, choices, store.compared(choices))
+    """How many usable opinions came after the mark `since`: enough of them make a run due.
+
+    Only what was judged since then is read, so this costs the same however much there was before.
+    """
+    choices = screening.known(store.choices(since.get("choices", 0)))
+    touched = store.touched(since, _MOST_TOUCHED + 1)
+    judged = store.judged(touched if len(touched) <= _MOST_TOUCHED else None)
+    return screening.usable_votes(judged, since, choices, store.compared(choices))
 
 
 def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
     judged, dropped = screening.screen(store.judged())
-    return judged, store.choices(), dropped
+    return judged, list(screening.known(store.choices())), dropped
 
 
 def _ranker(judged: Sequence[Judged]) -> vote_model.VoteModel | None:
@@ -143,6 +153,8 @@ def _sorted(
         "examples": {str(source): count for source, count in built.counts.items()},
         "dropped": {**dropped, **built.dropped},
     }
+    if imported := sum(any(map(is_imported, item.people)) for item in built.training):
+        counts["imported"] = imported
     if ranker is not None:
         counts["vote_model_auc"] = round(ranker.auc, 3)
     training = [item for item in built.examples if not item.held_out]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from feedback.reading import Reader
 from feedback.records import Judged, Message
 from training import vote_model
-from training.screening import held_out, screen
+from training.screening import held_out, known, screen
 from training.settling import settle, settle_choices, settle_corrections
 from training.vote_model import JUDGES_FROM
 
@@ -60,10 +60,10 @@ class KeptBack:
 
 
 def read(store: Reader) -> KeptBack:
-    """The held-out opinions so far."""
-    judged = [item for item in screen(store.judged())[0] if held_out(item.opening)]
-    choices = store.choices()
-    compared = {name: item for name, item in store.compared(choices).items() if held_out(item.opening)}
+    """The held-out opinions so far, of people who live with the answers: none that a file brought along."""
+    judged = [item for item in screen(store.judged())[0] if _counts(item)]
+    choices = known(store.choices())
+    compared = {name: item for name, item in store.compared(choices).items() if _counts(item)}
     found = [(one.turn.id, one.item, one.turn.answer, one.up, one.people[0]) for one in settle(judged)[0]]
     for item, row in settle_corrections(judged):
         found.append((item.turn.id, item, row.text.strip(), True, row.person_id))
@@ -81,6 +81,10 @@ def read(store: Reader) -> KeptBack:
     distinct = {(one.question, one.answer, one.up): one for one in reversed(opinions)}
     newest = list(reversed(distinct.values()))[:MOST_OPINIONS]
     return KeptBack(newest, _prompts(judged)[:MOST_PROMPTS], vote_model.fit(judged))
+
+
+def _counts(item: Judged) -> bool:
+    return held_out(item.opening) and not item.turn.origin
 
 
 def _prompts(judged: Sequence[Judged]) -> list[tuple[Sequence[Message], str]]:

@@ -22,6 +22,7 @@ from feedback.reading import Reader
 from training.records import Run
 from training.registry import BASE
 from training.runs import Runs
+from training.taints import Taints
 
 log = logging.getLogger(__name__)
 
@@ -140,11 +141,14 @@ def silent(beat: datetime | None, waits: bool, now: datetime) -> Alarm | None:
 class Monitor:
     """Days and alerts of one home. Safe to share between threads; every process may have one."""
 
-    def __init__(self, days: Days, alerts: Alerts, runs: Runs, reader: Reader) -> None:
+    def __init__(
+        self, days: Days, alerts: Alerts, runs: Runs, reader: Reader, taints: Taints | None = None
+    ) -> None:
         self.days = days
         self.alerts = alerts
         self.runs = runs
         self._reader = reader
+        self._taints = taints
 
     def step(self, *, beat: bool) -> bool:
         """Take in some of what is new; once all is in, settle the alerts. Returns whether more waits.
@@ -167,6 +171,7 @@ class Monitor:
             failing(self.days.newest(_NEWEST, now), ("answers_fail", "") in lasting),
             parked(self.runs.all(20)),
             silent(self.days.mark().beat_at, self._waits(), now),
+            self._taints.alarm() if self._taints else None,
         ]
         return [alarm for alarm in found if alarm] + drifting(self.changes(now.date()), lasting)
 

@@ -14,13 +14,14 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import TypeVar
 
-from feedback.records import Choice, Judged, Message, normalise
+from feedback.records import Choice, Judged, Message, is_file, normalise
 from training.records import Example, Source
-from training.screening import LONGEST_ANSWER, held_out, is_echo, screen, unfit
+from training.screening import LONGEST_ANSWER, held_out, is_echo, screen, unusable
 from training.settling import (
     Preferred,
     Settled,
     context_key,
+    named,
     question_text,
     settle,
     settle_choices,
@@ -117,7 +118,7 @@ def build(
     """
     limits = limits or Limits()
     kept, counted = screen(judged)
-    turns = {name: item for name, item in (turns_of_choices or {}).items() if not unfit(item.turn)}
+    turns = {name: item for name, item in (turns_of_choices or {}).items() if not unusable(item)}
     wrong_side = strays([*kept, *turns.values()])
     kept = [item for item in kept if item.turn.id not in wrong_side]
     turns = {name: item for name, item in turns.items() if name not in wrong_side}
@@ -169,7 +170,7 @@ def _corrected(judged: Iterable[Judged]) -> list[_Candidate]:
     found = []
     for item, row in settle_corrections(judged):
         downs = [r.id for r in item.ratings if r.person_id == row.person_id and r.thumb == "down"]
-        votes = [f"correction:{row.id}", *(f"rating:{rating}" for rating in downs)]
+        votes = [named(row), *(f"rating:{rating}" for rating in downs)]
         answers = (row.text.strip(), item.turn.answer)
         found.append(_candidate(item, answers, "correction", votes, [row.person_id]))
     return found
@@ -341,7 +342,8 @@ def _capped(candidates: Collection[_Candidate], limits: Limits, dropped: Counter
         tier.sort(key=lambda candidate: candidate.age, reverse=True)
         for candidate in _in_turns(tier, lambda candidate: candidate.example.people[0]):
             example = candidate.example
-            behind = [(example.held_out, person) for person in example.people]
+            # A file that an admin chose to read in is no person, and may be as long as it is.
+            behind = [(example.held_out, person) for person in example.people if not is_file(person)]
             if any(people[person] >= limits.per_person for person in behind):
                 dropped["person_full"] += 1
             elif questions[candidate.key] >= limits.per_question:

@@ -175,12 +175,13 @@ class Pipeline:
             built = await gathering.gather(
                 self.store, self.engine, live, self.settings, self._progress(attempt), self._system
             )
-            recipe = recipes.choose(
+            chosen = recipes.choose(
                 base=self.base,
                 parameters=recipes.parameters_of(Path(self.base)),
                 examples=_voted(built.training),
                 device=recipes.device(),
             )
+            recipe = recipes.adjust(chosen, attempt.run.wishes)
             await _thread(attempt.work.write, built, recipe)
             attempt.run = await _thread(lambda: self.runs.beat(attempt.run, counts=built.counts))
 

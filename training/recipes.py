@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,6 +103,85 @@ def choose(
         seed=seed,
         reasons=tuple(reasons),
     )
+
+
+CHOOSABLE = (
+    *("method", "epochs", "learning_rate", "rank", "batch_size", "beta", "sft_weight"),
+    "label_smoothing",
+)
+"""What a person may want otherwise in a recipe; the rest follows from it or from the machine."""
+
+
+def adjust(recipe: Recipe, wished: Mapping[str, Any]) -> Recipe:
+    """The recipe with what a person wants otherwise (`CHOOSABLE`). Raises `Refused` as `validate` does.
+
+    The step of LoRA's matrices stays twice the rank, as `choose` has it.
+    """
+    if not wished:
+        return recipe
+    _check_choosable(wished)
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in wished.items())
+    changed: dict[str, Any] = dict(wished)
+    if isinstance(rank := wished.get("rank"), int):
+        changed["alpha"] = 2 * rank
+    found = replace(recipe, **changed, reasons=(*recipe.reasons, f"Chosen by hand: {told}."))
+    validate(found)
+    return found
+
+
+def wanted(texts: Mapping[str, str], recipe: Recipe) -> dict[str, Any]:
+    """What texts from a form want otherwise than `recipe` has it; empty ones want nothing.
+
+    Raises `Refused` with one sentence for what is no number, or is not within bounds.
+    """
+    found = {name: value for name, value in wishes(texts).items() if value != getattr(recipe, name)}
+    adjust(recipe, found)
+    return found
+
+
+def wishes(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Wishes from texts, empty ones left out, whatever the recipe will be. Raises `Refused` as `wanted`."""
+    _check_choosable(texts)
+    found = {name: _read(name, text.strip()) for name, text in texts.items() if text.strip()}
+    check_wishes(found)
+    return found
+
+
+def check_wishes(found: Mapping[str, Any]) -> None:
+    """Raise `Refused` with one sentence for wishes that no recipe can take."""
+    adjust(Recipe(method="dpo", base="any"), found)
+
+
+def steps_of(recipe: Recipe, examples: int) -> int:
+    """About how many optimiser steps `examples` take."""
+    each = recipe.batch_size * recipe.gradient_accumulation
+    return max(1, math.ceil(examples * recipe.epochs / each)) if examples else 0
+
+
+def bounds(name: str) -> str:
+    """What may be chosen for one of `CHOOSABLE`, in words."""
+    if name == "method":
+        return " or ".join(METHODS)
+    if name == "rank":
+        return ", ".join(map(str, RANKS))
+    low, high = _BOUNDS[name]
+    return f"{low:g} to {high:g}"
+
+
+def _check_choosable(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in CHOOSABLE:
+            raise Refused(f"The recipe is not usable: {name!r} can't be chosen, only {', '.join(CHOOSABLE)}.")
+
+
+def _read(name: str, text: str) -> str | int | float:
+    if name == "method":
+        return text
+    try:
+        return int(text) if name in _WHOLE or name == "rank" else float(text)
+    except ValueError:
+        kind = "a whole number" if name in _WHOLE or name == "rank" else "a number"
+        raise Refused(f"{name.replace('_', ' ')} is {text[:40]!r}, not {kind}.") from None
 
 
 def validate(recipe: Recipe) -> None:

@@ -44,8 +44,8 @@ class Example:
 
     An `anchor` has no vote behind it and the same text on both sides: the base's answer, rehearsed.
 
-    `votes` are ids such as `rating:12`, `correction:3`, `choice:7`; `people` the ids of those who gave them.
-    `weight` is in (0, 1]. `held_out` examples are never trained on: evaluation reads them.
+    `votes` are ids such as `rating:12`, `correction:3`, `choice:7`, `review:2`; `people` the ids of those
+    who gave them. `weight` is in (0, 1]. `held_out` examples are never trained on: evaluation reads them.
     """
 
     prompt: Sequence[Message]
@@ -162,6 +162,8 @@ class Run:
     """Examples by source, rows dropped and why, votes read."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of each stage."""
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+    """What whoever queued it wants otherwise in its recipe, by the recipe's names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ whoever answers asks `live()` and has that adapter loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,12 @@ from sqlalchemy.exc import IntegrityError
 
 from feedback.database import Database
 from training import adapters as files
+from training import taints
 from training.canary import Canary, running
 from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
 from training.schema import adapters, canaries, evaluations, promotions
+from training.taints import Taint, Taints
+from training.witness import Witness, unseen
 
 Fence = Callable[[Connection], None]
 BASE = "base"
@@ -29,9 +32,10 @@ BASE = "base"
 class Registry:
     """The adapters of one home. Safe to share between threads and processes."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, witness: Witness = unseen) -> None:
         self._database = database
         self.folder = folder
+        self._witness = witness
 
     def add(self, adapter: Adapter, fence: Fence | None = None) -> Adapter:
         """Enter a published adapter as a candidate; entering the same one again changes nothing.
@@ -64,6 +68,13 @@ class Registry:
         with self._database.read() as connection:
             return [_adapter(row) for row in connection.execute(query)]
 
+    def newest(self, limit: int) -> list[Adapter]:
+        """The newest adapters without their manifests, which hold every example by name."""
+        columns = [column for column in adapters.columns if column.name != "manifest"]
+        query = select(*columns).order_by(adapters.c.created_at.desc(), adapters.c.name).limit(limit)
+        with self._database.read() as connection:
+            return [_adapter(row) for row in connection.execute(query)]
+
     def live(self) -> Adapter | None:
         """The adapter that answers now; None is the bare base model."""
         query = (
@@ -81,6 +92,10 @@ class Registry:
         with self._database.read() as connection:
             return running_canary(connection)
 
+    def tainted(self) -> dict[str, Taint]:
+        """The adapters that learned from somebody whose data was deleted, by name."""
+        return Taints(self._database).all()
+
     def history(self, limit: int = 100) -> list[Promotion]:
         """The audit of promotions and rollbacks, the newest first."""
         query = select(promotions).order_by(promotions.c.id.desc()).limit(limit)
@@ -92,7 +107,8 @@ class Registry:
         """Make an adapter live from the next turn on. `base` takes every adapter away.
 
         Raises `NotFound`, and `Refused` if it is retired, its files are not what they were when it was
-        published, or its newest evaluation did not pass. `fence` as in `add`.
+        published, its newest evaluation did not pass, or it learned from somebody whose data was deleted.
+        `fence` as in `add`.
         """
         require(reason)
         if name == BASE:
@@ -104,6 +120,8 @@ class Registry:
         """Raise `NotFound` or `Refused` unless the adapter may answer people, as `promote` says."""
         adapter = self.get(name)
         self._check_servable(adapter)
+        with self._database.read() as connection:
+            taints.check(connection, name)
         evaluation = self.evaluation(name)
         if evaluation is None:
             raise Refused(f"{name} has not been evaluated; run `apprentice evaluate {name}` first")
@@ -112,18 +130,38 @@ class Registry:
             why = f"{failed[0].name}: {failed[0].detail}" if failed else evaluation.outcome
             raise Refused(f"{name} did not pass the gate ({why})")
 
-    def rollback(self, *, actor: str, reason: str) -> Promotion:
-        """Go back to what was live before what is live now. Raises `Refused` at the very beginning."""
+    def rollback(self, *, actor: str, reason: str, fence: Fence | None = None) -> Promotion:
+        """Go back to what was live before what is live now. Raises `Refused` at the very beginning.
+
+        `fence` as in `add`.
+        """
         require(reason)
+        adapter = self.earlier()
+        if adapter is not None:
+            self._check_servable(adapter)
+        return self._write(adapter.name if adapter else None, "rollback", actor, reason, fence)
+
+    def earlier(self) -> Adapter | None:
+        """What a rollback goes to; None is the bare base model. Raises `Refused` if that is live."""
+        tainted = self.tainted()
         _now, *before = reversed(lineage(self.history(limit=10_000)))
-        for earlier in before:
-            if earlier is None:
-                return self._write(None, "rollback", actor, reason)
-            adapter = self.get(earlier)
-            if not adapter.retired:
-                self._check_servable(adapter)
-                return self._write(earlier, "rollback", actor, reason)
+        for name in before:
+            if name is None:
+                return None
+            adapter = self.get(name)
+            if not adapter.retired and name not in tainted:
+                return adapter
         raise Refused("the bare base model is live; there is nothing to go back to")
+
+    def still_live(self, name: str | None) -> Fence:
+        """A fence for whoever decided while `name` was live (None: the base): raises `Refused` if no more."""
+
+        def fence(connection: Connection) -> None:
+            one_writer(connection)
+            if (now := _live_name(connection)) != name:
+                raise Refused(f"meanwhile {now or BASE} was made live; look again before you decide")
+
+        return fence
 
     def _check_servable(self, adapter: Adapter) -> None:
         if adapter.retired:
@@ -153,22 +191,35 @@ class Registry:
             one_writer(connection)
             if name is not None and connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
+            before = _live_name(connection)
+            if name is not None:
+                taints.check(connection, name)
             # A canary is tried against what is live: with that it ends.
             if (canary := running_canary(connection)) is not None:
                 connection.execute(insert(canaries).values(_ended(canary, values)))
             key = connection.execute(insert(promotions).values(values)).inserted_primary_key
+            done = "promoted" if action == "promote" else "rolled back to"
+            self._witness(
+                connection, actor, f"adapter {done}", name or BASE, _live(before), _live(name), reason
+            )
         return Promotion(id=int(key[0]) if key else 0, **values)  # type: ignore[arg-type]
 
-    def retire(self, name: str) -> Adapter:
+    def retire(self, name: str, *, actor: str = "", reason: str = "") -> Adapter:
         """Take an adapter out of what may be promoted. Raises `NotFound`, `Refused` while it answers."""
-        newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
+        here = adapters.c.name == name
         with self._database.write() as connection:
             one_writer(connection)
-            connection.execute(update(adapters).where(adapters.c.name == name).values(retired=True))
-            if connection.execute(newest).scalar() == name:
+            done = connection.execute(
+                update(adapters).where(here, adapters.c.retired.is_(False)).values(retired=True)
+            )
+            if _live_name(connection) == name:
                 raise Refused(f"{name} is live; promote another one or roll back first")
             if (canary := running_canary(connection)) is not None and canary.adapter == name:
                 raise Refused(f"{name} is the canary; stop it first")
+            if done.rowcount:
+                self._witness(
+                    connection, actor, "adapter retired", name, "may be promoted", "retired", reason
+                )
         return self.get(name)
 
     def record(self, evaluation: Evaluation) -> Evaluation:
@@ -200,10 +251,15 @@ class Registry:
         query = select(evaluations).where(evaluations.c.adapter == name).order_by(evaluations.c.id.desc())
         with self._database.read() as connection:
             row = connection.execute(query.limit(1)).first()
-        if row is None:
-            return None
-        checks = tuple(Check(**check) for check in row.checks)
-        return Evaluation(row.adapter, row.against, row.outcome, checks, row.figures, row.created_at)
+        return None if row is None else _evaluation(row, row.figures)
+
+    def judged(self, names: Collection[str]) -> dict[str, Evaluation]:
+        """The newest evaluation of each of these adapters, without its figures."""
+        newest = select(func.max(evaluations.c.id)).where(evaluations.c.adapter.in_(names))
+        columns = [column for column in evaluations.columns if column.name != "figures"]
+        query = select(*columns).where(evaluations.c.id.in_(newest.group_by(evaluations.c.adapter)))
+        with self._database.read() as connection:
+            return {row.adapter: _evaluation(row, {}) for row in connection.execute(query)}
 
 
 def lineage(history: Sequence[Promotion]) -> list[str | None]:
@@ -220,6 +276,15 @@ def lineage(history: Sequence[Promotion]) -> list[str | None]:
         elif stood[-1] != row.adapter:
             stood.append(row.adapter)
     return stood
+
+
+def _live_name(connection: Connection) -> str | None:
+    newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
+    return connection.execute(newest).scalar()
+
+
+def _live(name: str | None) -> str:
+    return f"{name or BASE} is live"
 
 
 def running_canary(connection: Connection) -> Canary | None:
@@ -260,7 +325,12 @@ def _ended(canary: Canary, promotion: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _evaluation(row: Row[Any], figures: Mapping[str, Any]) -> Evaluation:
+    checks = tuple(Check(**check) for check in row.checks)
+    return Evaluation(row.adapter, row.against, row.outcome, checks, figures, row.created_at)
+
+
 def _adapter(row: Row[Any]) -> Adapter:
     found = row._mapping
-    values = {field.name: found[field.name] for field in fields(Adapter)}
+    values = {field.name: found[field.name] for field in fields(Adapter) if field.name in found}
     return Adapter(**values | {"path": Path(values["path"])})

@@ -19,6 +19,7 @@ from feedback.database import Database
 from feedback.reading import record
 from training.records import LostLease, NotFound, Refused, Run, RunState
 from training.schema import runs
+from training.witness import Witness, unseen
 
 LEASE = timedelta(seconds=60)
 MOST_ATTEMPTS = 3
@@ -27,14 +28,23 @@ MOST_ATTEMPTS = 3
 class Runs:
     """The ledger in one database. Safe to share between threads, processes and machines."""
 
-    def __init__(self, database: Database, lease: timedelta = LEASE) -> None:
+    def __init__(self, database: Database, lease: timedelta = LEASE, witness: Witness = unseen) -> None:
         self._database = database
         self.lease = lease
+        self._witness = witness
 
-    def queue(self, method: str, due_by: str, *, unless: Sequence[RunState] = ("queued",)) -> Run:
+    def queue(
+        self,
+        method: str,
+        due_by: str,
+        *,
+        unless: Sequence[RunState] = ("queued",),
+        actor: str = "worker",
+        wishes: Mapping[str, Any] | None = None,
+    ) -> Run:
         """Put a run in the queue, or give back the one that is there: two would read the same votes.
 
-        A run in any of the states `unless` counts as being there.
+        A run in any of the states `unless` counts as being there. `wishes` as in `recipes.adjust`.
         """
         with self._database.write() as connection:
             self._one_writer(connection)
@@ -42,9 +52,11 @@ class Runs:
             waiting = connection.execute(there.order_by(runs.c.id.desc()).limit(1)).first()
             if waiting is not None:
                 return record(Run, waiting)
-            run = Run(f"run-{uuid7().hex}", "queued", method, due_by, _now())
+            run = Run(f"run-{uuid7().hex}", "queued", method, due_by, _now(), wishes=dict(wishes or {}))
             values = {field.name: getattr(run, field.name) for field in fields(run)}
             connection.execute(insert_into(runs).values(values))
+            wanted = ", ".join(f"{name} {value}" for name, value in run.wishes.items())
+            self._witness(connection, actor, "run queued", run.id, "", wanted, due_by)
         return run
 
     def claim(self, worker: str) -> Run | None:
@@ -122,7 +134,7 @@ class Runs:
         if connection.execute(held).rowcount != 1:
             raise LostLease(f"{run.id} was taken over by another worker, or has ended")
 
-    def cancel(self, run_id: str) -> Run:
+    def cancel(self, run_id: str, *, actor: str = "", reason: str = "") -> Run:
         """Ask for the end of a run: at once if it waits, at the next beat if it runs.
 
         Raises `NotFound`, and `Refused` if it has ended.
@@ -136,7 +148,11 @@ class Runs:
             if run.state == "queued":
                 values |= {"state": "cancelled", "ended_at": _now(), "reason": "cancelled by hand"}
             connection.execute(update(runs).where(runs.c.id == run_id).values(values))
-            return _found(connection, run_id)
+            cancelled = _found(connection, run_id)
+            if not run.cancel_requested:
+                after = "cancelled" if cancelled.state == "cancelled" else "ends at its next beat"
+                self._witness(connection, actor, "run cancelled", run_id, run.state, after, reason)
+            return cancelled
 
     def get(self, run_id: str) -> Run:
         """One run. Raises `NotFound`."""

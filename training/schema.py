@@ -32,6 +32,8 @@ runs = Table(
     Column("seconds", JSON, nullable=False, default=dict),
     # How far the run has read the opinions; what came later makes the next run due.
     Column("mark", JSON, nullable=False, default=dict),
+    # What whoever queued it wants otherwise in its recipe
+    Column("wishes", JSON, nullable=False, default=dict, server_default="{}"),
 )
 
 adapters = Table(
@@ -86,5 +88,15 @@ canaries = Table(
     Column("actor", String(80), nullable=False),
     Column("reason", Words, nullable=False),
     Column("figures", JSON, nullable=False, default=dict),
+    Column("at", Moment, nullable=False),
+)
+
+# Adapters that learned from somebody whose data was deleted: they are not promoted any more.
+taints = Table(
+    "taints",
+    metadata,
+    Column("adapter", ForeignKey("adapters.name"), primary_key=True),
+    Column("deletion_id", String(40), primary_key=True),
+    Column("examples", Integer, nullable=False),
     Column("at", Moment, nullable=False),
 )

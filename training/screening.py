@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from feedback.dialogues import uses_tools
-from feedback.records import MANNERS, Choice, Judged, Turn, normalise
+from feedback.records import MANNERS, TOLD_BY_DOCUMENTS, Choice, Correction, Judged, Rating, Turn, normalise
 
+_Opinion = TypeVar("_Opinion", Rating, Correction, Choice)
 LONGEST_ANSWER = 8_000
 """Characters. A bound on what one vote can cost; the trainer cuts by tokens, and finer."""
 LONGEST_PROMPT = 32_000
@@ -25,6 +27,7 @@ _ECHO_SHARE = 0.6
 _ECHO_LEAST = 12
 """Words that an answer must have to be called an echo: short ones repeat the question by nature."""
 _UNTAUGHT = ("missing", "unretrieved")
+_STAFF = ("staff", "admin")
 
 
 def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
@@ -38,31 +41,56 @@ def held_out(opening: str, share: float = 0.3, salt: str = "hold-out") -> bool:
     return int.from_bytes(hashlib.sha256(plain).digest()[:8]) < share * 2**64
 
 
+def known(rows: Iterable[_Opinion]) -> tuple[_Opinion, ...]:
+    """Opinions of people with an account.
+
+    One person may be any number of guests, and would else be counted as often as they like.
+    """
+    return tuple(row for row in rows if row.role != "guest")
+
+
 def screen(judged: Sequence[Judged]) -> tuple[list[Judged], dict[str, int]]:
     """The turns that may be learned from, in the order given, and how many were dropped for each reason.
 
-    A whole turn is dropped for what `unfit` and `untaught` say. Of an answer that must not be imitated
-    (`inimitable`) the thumbs-up are taken off and the rest stays: it may still be the worse side of a pair.
-    Corrections longer than an answer may be are taken off too. What then has no opinion left is dropped.
+    A whole turn is dropped for what `unusable` and `untaught` say. What guests say is taken off, and users'
+    votes that staff called invalid. Of an answer that must not be imitated (`inimitable`) the thumbs-up are
+    taken off and the rest stays: it may still be the worse side of a pair. Corrections longer than an answer
+    may be are taken off too. What then has no opinion left is dropped.
     """
     kept: list[Judged] = []
     dropped: Counter[str] = Counter()
     for item in judged:
-        reason = unfit(item.turn) or untaught(item)
+        item = valid(replace(item, ratings=known(item.ratings), corrections=known(item.corrections)))
+        reason = unusable(item) or untaught(item)
         flaw = inimitable(item.turn) if not reason else None
         if not reason:
             item = replace(
                 item,
                 ratings=tuple(row for row in item.ratings if not (flaw and row.thumb == "up")),
                 corrections=tuple(row for row in item.corrections if 0 < len(row.text) <= LONGEST_ANSWER),
+                reviews=tuple(
+                    row if len(row.correction) <= LONGEST_ANSWER else replace(row, correction="")
+                    for row in item.reviews
+                    if not (flaw and row.thumb == "up")
+                ),
             )
-            if not item.ratings and not item.corrections:
-                reason = flaw or "no_opinion"
+            if not _says_something(item):
+                invalid = any(row.verdict == "invalid" for row in item.reviews)
+                reason = flaw or ("invalid_vote" if invalid else "no_opinion")
         if reason:
             dropped[reason] += 1
         else:
             kept.append(item)
     return kept, dict(sorted(dropped.items()))
+
+
+def unusable(item: Judged) -> str | None:
+    """Why nothing may be learned from a turn, whatever was said about it, or None.
+
+    `withheld`: its person said that nothing may be learned from the conversation; else as `excluded` and
+    `unfit` say.
+    """
+    return unfit(item.turn) or excluded(item) if item.learned_from else "withheld"
 
 
 def unfit(turn: Turn) -> str | None:
@@ -91,13 +119,48 @@ def unfit(turn: Turn) -> str | None:
     return None
 
 
+def excluded(item: Judged) -> str | None:
+    """`excluded`, if one of the staff has kept the turn from training; one is enough."""
+    return "excluded" if any(not row.include for row in item.reviews) else None
+
+
+def valid(item: Judged) -> Judged:
+    """The same without what users said, where one of the staff called their vote invalid."""
+    if not any(row.verdict == "invalid" for row in item.reviews):
+        return item
+    return replace(
+        item,
+        ratings=tuple(row for row in item.ratings if row.role in _STAFF),
+        corrections=tuple(row for row in item.corrections if row.role in _STAFF),
+    )
+
+
+def heard(item: Judged) -> Judged | None:
+    """A turn with the opinions that count; None if nothing may be learned from it, whatever was said.
+
+    Guests' opinions do not count, nor do those that staff called invalid.
+    """
+    if not item.learned_from or excluded(item):
+        return None
+    return valid(replace(item, ratings=known(item.ratings), corrections=known(item.corrections)))
+
+
+def _says_something(item: Judged) -> bool:
+    seen = any(row.thumb or row.correction for row in item.reviews)
+    return bool(item.ratings or item.corrections or seen)
+
+
 def untaught(item: Judged) -> str | None:
     """Why no training can mend a bad answer, or None: what the documents do not say is no matter of manners.
 
     `missing`: no document told it. `unretrieved`: one did, and it was not found. To learn such answers by
     heart teaches to make things up (arXiv 2405.05904). `not_sorted_yet`: documents were looked through, and
-    it is not known yet whether it was one of these.
+    it is not known yet whether it was one of these. `knowledge`: staff said one of these on the page for
+    reviews. Where staff have said what the answer is, users' complaints decide nothing.
     """
+    if any(row.thumb for row in item.reviews):
+        told = any(row.fault in TOLD_BY_DOCUMENTS for row in item.reviews)
+        return "knowledge" if told else None
     downs = [row for row in item.ratings if row.thumb == "down"]
     if not downs and not any(row.text for row in item.corrections):
         return None
@@ -127,19 +190,22 @@ def usable_votes(
 ) -> int:
     """How many new live votes there are to learn from: this is what makes a run due.
 
-    Counted are ratings, corrections and clear choices with an id above that of `since` (by table name, as
-    `Store.newest` gives it; a missing name counts from 0), on turns that pass `screen` and are not held out.
+    Counted are ratings, corrections, reviews and clear choices with an id above that of `since` (by table
+    name, as `Store.newest` gives it; a missing name counts from 0), on turns that pass `screen` and are not
+    held out.
     """
-    after = {name: since.get(name, 0) for name in ("ratings", "corrections", "choices")}
+    after = {name: since.get(name, 0) for name in ("ratings", "corrections", "choices", "reviews")}
     count = 0
     for item in screen(judged)[0]:
         if not held_out(item.opening):
             count += sum(row.thumb is not None and row.id > after["ratings"] for row in item.ratings)
             count += sum(row.id > after["corrections"] for row in item.corrections)
+            told = (row for row in item.reviews if row.thumb or row.correction)
+            count += sum(row.id > after["reviews"] for row in told)
     turns = turns_of_choices or {}
     for choice in choices:
         sides = [turns.get(choice.first_turn_id), turns.get(choice.second_turn_id)]
-        fit = all(side and not unfit(side.turn) and not held_out(side.opening) for side in sides)
+        fit = all(side and not unusable(side) and not held_out(side.opening) for side in sides)
         count += fit and choice.preference in ("first", "second") and choice.id > after["choices"]
     return count
 

@@ -1,7 +1,8 @@
 """What people together say: which votes, corrections and choices stand once they are laid side by side. Pure.
 
 A person's later word replaces the earlier one; opposite words cancel; where staff have spoken, users are not
-counted. Knows nothing of examples: it says what holds, `pairs.py` says what to learn from it.
+counted. What one of the staff said on the page for reviews replaces their own thumb, and their own correction
+if it has one. Knows nothing of examples: it says what holds, `pairs.py` says what to learn from it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from feedback.records import Choice, Correction, Judged, Rating, Turn, normalise
-from training.screening import held_out, inimitable, unfit
+from feedback.records import Choice, Correction, Judged, Rating, Review, Turn, normalise
+from training.screening import held_out, inimitable, unusable
 
-_Opinion = TypeVar("_Opinion", Rating, Correction, Choice)
+_Opinion = TypeVar("_Opinion", Rating, Correction, Choice, Review)
+_Said = TypeVar("_Said", Rating | Review, Correction | Review, Choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,7 @@ def settle(judged: Iterable[Judged]) -> tuple[list[Settled], int]:
         answers.setdefault((context_key(item.turn), normalise(item.turn.answer)), []).append(item)
     settled, cancelled = [], 0
     for (key, _), items in sorted(answers.items()):
-        newest = _newest(row for item in items for row in item.ratings)
-        thumbs = _staff_or_all([row for row in newest if row.thumb is not None])
+        thumbs = _staff_or_all(_thumbs(items))
         balance = sum(1 if row.thumb == "up" else -1 for row in thumbs)
         if balance == 0:
             cancelled += bool(thumbs)
@@ -115,7 +116,7 @@ def settle(judged: Iterable[Judged]) -> tuple[list[Settled], int]:
             Settled(
                 item=max(items, key=lambda item: item.turn.id),
                 up=balance > 0,
-                votes=tuple(f"rating:{row.id}" for row in backing),
+                votes=tuple(named(row) for row in backing),
                 people=tuple(sorted(people)),
                 key=key,
                 turn_ids=frozenset(item.turn.id for item in items),
@@ -125,7 +126,7 @@ def settle(judged: Iterable[Judged]) -> tuple[list[Settled], int]:
     return settled, cancelled
 
 
-def settle_corrections(judged: Iterable[Judged]) -> list[tuple[Judged, Correction]]:
+def settle_corrections(judged: Iterable[Judged]) -> list[tuple[Judged, Correction | Review]]:
     """The corrections that stand, each with the turn it was made on, by context and answer.
 
     A user's correction falls where staff corrected the same answer or voted it up.
@@ -133,14 +134,34 @@ def settle_corrections(judged: Iterable[Judged]) -> list[tuple[Judged, Correctio
     answers: dict[tuple[str, str], list[Judged]] = {}
     for item in judged:
         answers.setdefault((context_key(item.turn), normalise(item.turn.answer)), []).append(item)
-    found: list[tuple[Judged, Correction]] = []
+    found: list[tuple[Judged, Correction | Review]] = []
     for _, items in sorted(answers.items()):
-        made_on = {row.id: item for item in items for row in item.corrections}
-        rows = _staff_or_all(_newest(row for item in items for row in item.corrections))
-        if any(_is_staff(row) and row.thumb == "up" for item in items for row in item.ratings):
+        rows = _staff_or_all(_texts(items))
+        if any(_is_staff(row) and row.thumb == "up" for row in _thumbs(items)):
             rows = [row for row in rows if _is_staff(row)]
-        found += [(made_on[row.id], row) for row in rows]
+        found += [(next(item for item in items if item.turn.id == row.turn_id), row) for row in rows]
     return found
+
+
+def _thumbs(items: Sequence[Judged]) -> list[Rating | Review]:
+    """Each person's thumb on an answer."""
+    seen = [row for row in _newest(row for item in items for row in item.reviews) if row.thumb]
+    reviewers = {row.person_id for row in seen}
+    rated = _newest(row for item in items for row in item.ratings)
+    return [*(row for row in rated if row.thumb and row.person_id not in reviewers), *seen]
+
+
+def _texts(items: Sequence[Judged]) -> list[Correction | Review]:
+    """Each person's correction of an answer."""
+    seen = [row for row in _newest(row for item in items for row in item.reviews) if row.correction]
+    reviewers = {row.person_id for row in seen}
+    written = _newest(row for item in items for row in item.corrections)
+    return [*(row for row in written if row.person_id not in reviewers), *seen]
+
+
+def named(row: Rating | Correction | Choice | Review) -> str:
+    """The name of an opinion in examples and manifests, such as `rating:12`."""
+    return f"{type(row).__name__.lower()}:{row.id}"
 
 
 def settle_choices(
@@ -148,14 +169,14 @@ def settle_choices(
 ) -> tuple[list[Preferred], dict[str, int]]:
     """What side-by-side choices come to, and how many came to nothing, by reason. `turns` are theirs, by id.
 
-    `choice_unfit`: a turn is missing or may not be learned from, or the prompts differ. `choice_undecided`: a
+    `choice_unfit`: a turn is missing or unusable, or the prompts differ. `choice_undecided`: a
     tie, both bad, or as many against it as for it. The winner must be fit to be imitated.
     """
     dropped: Counter[str] = Counter()
     told: dict[tuple[str, tuple[str, ...]], list[Choice]] = {}
     for choice in choices:
         first, second = turns.get(choice.first_turn_id), turns.get(choice.second_turn_id)
-        if not first or not second or not _comparable(first.turn, second.turn):
+        if not first or not second or not _comparable(first, second):
             dropped["choice_unfit"] += 1
             continue
         answers = tuple(sorted((normalise(first.turn.answer), normalise(second.turn.answer))))
@@ -178,8 +199,9 @@ def settle_choices(
     return found, dict(dropped)
 
 
-def _comparable(first: Turn, second: Turn) -> bool:
-    return not unfit(first) and not unfit(second) and context_key(first) == context_key(second)
+def _comparable(first: Judged, second: Judged) -> bool:
+    fit = not any(unusable(side) for side in (first, second))
+    return fit and context_key(first.turn) == context_key(second.turn)
 
 
 def _sides(choice: Choice, turns: Mapping[str, Judged]) -> tuple[Judged, Judged]:
@@ -194,10 +216,10 @@ def _newest(rows: Iterable[_Opinion]) -> list[_Opinion]:
     return sorted(last.values(), key=lambda row: row.id)
 
 
-def _staff_or_all(rows: Sequence[_Opinion]) -> list[_Opinion]:
+def _staff_or_all(rows: Sequence[_Said]) -> list[_Said]:
     """Staff's opinions alone where there are any, else everybody's."""
     return [row for row in rows if _is_staff(row)] or list(rows)
 
 
-def _is_staff(row: Rating | Correction | Choice) -> bool:
+def _is_staff(row: Rating | Correction | Choice | Review) -> bool:
     return row.role in ("staff", "admin")

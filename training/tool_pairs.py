@@ -12,7 +12,7 @@ from typing import Any
 from feedback import dialogues
 from feedback.records import Judged, normalise
 from training.records import Example
-from training.screening import LONGEST_ANSWER, held_out
+from training.screening import LONGEST_ANSWER, heard, held_out
 from training.settling import settle_corrections
 
 
@@ -26,7 +26,7 @@ def rows(judged: Iterable[Judged], examples: Iterable[Example]) -> Iterator[dict
 
 
 def _corrected(judged: Iterable[Judged]) -> Iterator[tuple[Example, str]]:
-    fit = [item for item in judged if _is_fit(item)]
+    fit = [item for item in map(heard, judged) if item is not None and _is_fit(item)]
     for item, row in settle_corrections(fit):
         turn, better, worse = item.turn, row.text.strip(), dialogues.last_words(item.turn)
         if not 0 < len(better) <= LONGEST_ANSWER or normalise(better) in ("", normalise(worse)):
@@ -41,4 +41,5 @@ def _is_fit(item: Judged) -> bool:
     turn = item.turn
     asked = bool(turn.prompt) and turn.prompt[-1].get("role") == "user"
     words = bool(dialogues.last_words(turn).strip())
-    return bool(turn.steps) and asked and words and dialogues.is_readable(turn) and not held_out(item.opening)
+    fit = bool(turn.steps) and asked and words and dialogues.is_readable(turn)
+    return fit and not held_out(item.opening)

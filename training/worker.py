@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from cronsim import CronSim
 
 from feedback.store import Store
-from training import gathering
+from training import due, gathering
 from training.canaries import Canaries
 from training.pipeline import Pipeline
 from training.records import LostLease, TrainingError, TrainingSettings
@@ -131,8 +131,7 @@ class Worker:
             return
         count = gathering.new_votes(self._store, self._runs.mark())
         self._looked_at = newest
-        if count >= self._settings.min_examples or (ticked and count):
-            why = "threshold" if count >= self._settings.min_examples else "schedule"
+        if (why := due.reason(count, self._settings, ticked)) is not None:
             # Another worker may have come to the same conclusion a moment ago.
             self._runs.queue("dpo", f"{why}: {count} new votes", unless=("queued", "running"))
 

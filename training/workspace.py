@@ -53,10 +53,10 @@ class Workspace:
     def write(self, gathered: Gathered, recipe: Recipe) -> None:
         """Keep the examples and the recipe."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / "held_out.jsonl", _lines(gathered.held_out))
-        _write(self.folder / "examples.jsonl", _lines(gathered.training))
-        _write(self.folder / "recipe.json", json.dumps(recipe.as_dict(), indent=2))
-        _write(self.folder / "gathered.json", json.dumps(dict(gathered.counts), indent=2))
+        replace_file(self.folder / "held_out.jsonl", _lines(gathered.held_out))
+        replace_file(self.folder / "examples.jsonl", _lines(gathered.training))
+        replace_file(self.folder / "recipe.json", json.dumps(recipe.as_dict(), indent=2))
+        replace_file(self.folder / "gathered.json", json.dumps(dict(gathered.counts), indent=2))
 
     def recipe(self) -> Recipe:
         """The recipe of this run."""
@@ -126,7 +126,7 @@ def _read(file: Path) -> list[Example]:
     return [Example.from_row(json.loads(line)) for line in lines if line]
 
 
-def _write(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str) -> None:
     """Write the whole file or leave the old one, also when the power goes."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as stream:

@@ -107,10 +107,14 @@ def canary_stop(reason: Reason, home: Home = None) -> None:
     typer.echo(f"the canary of {row.adapter} is stopped; {row.against or 'base'} answers all")
 
 
-def retire(name: Name, home: Home = None) -> None:
+def retire(
+    name: Name,
+    reason: Annotated[str, typer.Option("--reason", help="Why, in words; it stands in the audit.")] = "",
+    home: Home = None,
+) -> None:
     """Take an adapter out of what may be promoted."""
     with house_of(home) as house:
-        house.registry.retire(name)
+        house.registry.retire(name, actor=who(), reason=reason)
     typer.echo(f"{name} is retired")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,11 @@ def settings_of(home: Path | None, **given: Any) -> Settings:
 def house_of(home: Path | None) -> Iterator[House]:
     """The services of a home, for one command."""
     from assistant import app
+    from assistant.audit import DOOR
 
+    DOOR.set("command line")
+    # Whoever sits here reads what was done, and the row keeps the rest.
+    logging.getLogger("assistant.audit").setLevel(logging.WARNING)
     house = app.open_house(settings_of(home))
     try:
         yield house

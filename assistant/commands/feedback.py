@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from assistant.commands.common import Home, Json, house_of, show
+from assistant.commands.common import Home, Json, house_of, show, show_one, who
 
 
 class Format(StrEnum):
@@ -38,31 +38,36 @@ def export(
     home: Home = None,
 ) -> None:
     """Write the feedback as JSONL."""
-    from feedback import exchange
-    from training import gathering, tool_pairs
+    from assistant import outgoing
 
     with house_of(home) as house:
-        if kind is Format.preference:
-            built = gathering.from_votes(house.store)
-            count = exchange.write_rows(tool_pairs.rows(house.store.judged(), built.training), out)
-        else:
-            count = exchange.export(house.store, cast("exchange.Format", kind.value), out)
+        count = outgoing.feedback(house.store, kind.value, out)
+        house.audit.note(who(), "export feedback", kind.value)
     typer.echo(f"{count} lines in {out}")
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A raw export.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="JSONL, or a JSON array.", exists=True, dir_okay=False)],
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
-    """Read a raw export of another home; lines that can't be used are named."""
-    from feedback import exchange
+    """Read opinions in, as one transaction: our raw export, OpenAI's files, TRL's, Open WebUI's feedback."""
+    from feedback import importing
 
-    with house_of(home) as house, file.open(encoding="utf-8", errors="replace") as lines:
-        count, refused = exchange.import_raw(house.store, lines)
-    for number, why in refused:
-        typer.echo(f"line {number}: {why}", err=True)
-    typer.echo(f"{count} turns read, {len(refused)} lines refused")
-    if refused:
+    with house_of(home) as house, file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        found = importing.read_in(house.database, lines, name=file.name, by=who())
+        subject, stored = found.id or file.name, f"{found.stored} lines"
+        house.audit.note(who(), "import feedback", subject, "", stored)
+    if as_json:
+        show_one(found.as_dict(), as_json)
+    else:
+        for number, why in found.reasons:
+            typer.echo(f"line {number}: {why}", err=True)
+        if found.refused > len(found.reasons):
+            typer.echo(f"and {found.refused - len(found.reasons)} lines more", err=True)
+        known = f", {found.known} were here already" if found.known else ""
+        typer.echo(f"{found.stored} lines read, {found.refused} refused{known}")
+    if found.refused:
         raise typer.Exit(1)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assistant.commands.common import Home, Json, house_of, show, show_one
+from assistant.commands.common import Home, Json, house_of, show, show_one, who
 
 if TYPE_CHECKING:
     from training.records import Run
@@ -39,13 +39,23 @@ def register(app: typer.Typer) -> None:
 
 def train(
     method: Annotated[Method, typer.Option("--method", help="How to train.")] = Method.auto,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", metavar="NAME=VALUE", help="Otherwise than chosen, such as rank=8."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the run's end.")] = False,
     home: Home = None,
 ) -> None:
     """Queue a run over the votes so far; a worker takes it."""
+    from training import recipes
+
     chosen = Method.dpo if method is Method.auto else method
+    if unfit := [one for one in recipe or () if "=" not in one]:
+        raise typer.BadParameter(f"{unfit[0]!r} is not of the form NAME=VALUE", param_hint="--recipe")
+    pairs = (one.partition("=") for one in recipe or ())
+    wishes = recipes.wishes({name.strip(): value for name, _, value in pairs})
     with house_of(home) as house:
-        run = house.runs.queue(chosen.value, "by hand: command line")
+        run = house.runs.queue(chosen.value, "by hand: command line", actor=who(), wishes=wishes)
         typer.echo(run.id)
         if wait:
             run = _wait(house.runs, run)
@@ -87,7 +97,7 @@ def show_run(run_id: RunId, home: Home = None, as_json: Json = False) -> None:
 def cancel(run_id: RunId, home: Home = None) -> None:
     """End a run: at once if it waits, within seconds if it runs."""
     with house_of(home) as house:
-        run = house.runs.cancel(_find(house.runs, run_id).id)
+        run = house.runs.cancel(_find(house.runs, run_id).id, actor=who())
     typer.echo("cancelled" if run.state == "cancelled" else "it ends within seconds")
 
 

@@ -145,7 +145,8 @@ def web(host: Host = "127.0.0.1", port: Port = 7860, home: Home = None, model: M
             port=port,
             log_level="warning",
             timeout_graceful_shutdown=5,
-            proxy_headers=False,
+            proxy_headers=bool(settings.accounts.proxies),
+            forwarded_allow_ips=settings.accounts.proxies or None,
         )
     finally:
         (settings.home / "run" / "web.json").unlink(missing_ok=True)

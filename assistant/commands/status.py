@@ -179,6 +179,9 @@ def _look_at_database(settings: Settings) -> Iterator[Finding]:
         old = sqlite3.sqlite_version_info < _SAFE_SQLITE
         note = " (writes are serialised by a lock file, as this version needs)" if old else ""
         yield Finding("sqlite", True, sqlite3.sqlite_version + note)
+    chain = house.audit.verify()
+    mend = "somebody wrote past the program: compare the rows from there on with a backup"
+    yield Finding("audit log", not chain.broken, str(chain), mend)
     house.close()
 
 

@@ -87,6 +87,11 @@ class Engines:
             return None
         return "; ".join(upstream.reason for upstream in self._upstreams.values()) or "no engine is running"
 
+    @property
+    def comebacks(self) -> int:
+        """How often an engine was away and came back since this client was started."""
+        return sum(upstream.comebacks for upstream in self._upstreams.values())
+
     async def wait(self, seconds: float) -> None:
         """Until a server is well, at most so long. Raises `EngineUnavailable`."""
         end = time.monotonic() + seconds

@@ -95,6 +95,9 @@ class Upstream:
         self.loaded: dict[str, float] = {}
         self.streams: Counter[str | None] = Counter()
         self.end_of_turn: int | None = None
+        self.comebacks = 0
+        """How often it was away, after it had once been well, and is well again."""
+        self._was_well = False
         self._misses = 0
         self._lock = asyncio.Lock()
         self._client = httpx.AsyncClient(
@@ -152,7 +155,8 @@ class Upstream:
         self.context_length = int(base.get("max_model_len") or 0)
         self.loaded = {card["id"]: time.monotonic() for card in cards if card.get("parent")}
         self.end_of_turn = None
-        self.healthy, self.reason = True, ""
+        self.comebacks += self._was_well
+        self.healthy, self.reason, self._was_well = True, "", True
 
     def _lost(self, reason: str) -> None:
         if self.healthy or self.reason != f"the engine {reason}":

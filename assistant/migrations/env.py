@@ -5,7 +5,9 @@ Alembic runs this file by its place; nobody imports it.
 
 from alembic import context
 
-import retrieval.schema  # noqa: F401 - their tables join the one metadata
+import assistant.audit
+import assistant.notices  # noqa: F401
+import retrieval.schema  # noqa: F401
 import training.schema  # noqa: F401
 from feedback.schema import metadata
 

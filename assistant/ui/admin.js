@@ -13,3 +13,10 @@ new MutationObserver(() => {
 listen(document, "keydown", (event) => {
   if (event.key === "Escape" && dialog()?.checkVisibility()) document.getElementById("dismiss")?.click();
 });
+
+// What is looked at stands in the address, so that a reload or somebody else finds it again.
+listen(document, "click", (event) => {
+  const act = event.target instanceof Element ? event.target.closest("[data-act]")?.dataset : undefined;
+  const places = { run_watch: `?run=${act?.run}`, adapter_show: `?adapter=${act?.name}`, run_leave: "?", adapter_leave: "?" };
+  if (act && places[act.act]) history.replaceState(history.state, "", location.pathname + places[act.act].replace(/^\?$/, ""));
+});

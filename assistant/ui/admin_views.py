@@ -5,12 +5,13 @@ Pure: takes records, gives HTML with every text escaped. Knows no gradio and no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any, cast
 
 from assistant.accounts import Account
 from assistant.ui.buttons import button, icon, sign_out
+from assistant.ui.run_view import DROPPED, SOURCES
 from assistant.ui.words import number, seconds, sentence, when
 from feedback.figures import Figures
 from feedback.records import Role
@@ -26,13 +27,6 @@ _TONES = {
     "passed": "good",
     "rejected": "bad",
     "not_enough_evidence": "warn",
-}
-_SOURCES = {
-    "correction": "from corrections",
-    "choice": "from choices",
-    "siblings": "from siblings",
-    "same_question": "from the same question asked twice",
-    "ranked": "ranked",
 }
 _STAGES = {
     "gather": "gathering examples",
@@ -72,11 +66,18 @@ def adapters(
     live: str | None,
     judged: Mapping[str, Evaluation | None],
     canary: Canary | None = None,
+    tainted: Collection[str] = (),
 ) -> str:
-    """The adapters, the newest first, each with the outcome of its newest evaluation."""
+    """The adapters, the newest first, each with the outcome of its newest evaluation.
+
+    `tainted` are those that learned from somebody whose data was deleted.
+    """
     if not found:
         return nothing("No adapter yet.", "Every run that ends well leaves a candidate here.")
-    drawn = (_adapter(item, item.name == live, judged.get(item.name), canary) for item in found)
+    drawn = (
+        _adapter(item, item.name == live, judged.get(item.name), canary, item.name in tainted)
+        for item in found
+    )
     return f'<ol class="list">{"".join(drawn)}</ol>'
 
 
@@ -128,14 +129,15 @@ def badge(word: str, label: str = "") -> str:
 def _run(run: Run) -> str:
     state = badge(run.state, "cancelling" if run.cancel_requested and run.state == "running" else "")
     may_cancel = run.state in _OPEN and not run.cancel_requested
-    cancel = button("Cancel", "run_cancel", run=run.id) if may_cancel else ""
+    levers = [button("Cancel…", "run_cancel", run=run.id)] if may_cancel else []
+    levers.append(button("Look", "run_watch", run=run.id))
     spent = sum(run.seconds.values()) if run.seconds else 0.0
     facts = [f"{escape(run.method.upper())}, {escape(run.due_by)}", when(run.created_at)]
     facts += [seconds(spent)] if spent else []
     facts += [f'made <span class="mono">{escape(run.adapter)}</span>'] if run.adapter else []
     return (
         f'<li><div class="head">{state}<b class="mono">{escape(_short(run.id))}</b>'
-        f'<span class="facts">{" · ".join(facts)}</span>{cancel}</div>'
+        f'<span class="facts">{" · ".join(facts)}</span>{_levers(levers)}</div>'
         f"{_progress(run)}{_examples(run.counts)}{_reason(run)}</li>"
     )
 
@@ -160,12 +162,15 @@ def _examples(counts: Mapping[str, Any]) -> str:
     if isinstance(sources, Mapping):
         known = [(str(name), count) for name, count in sources.items() if name != "held_out"]
         total = sum(int(count) for _, count in known)
-        told = ", ".join(f"{count} {_SOURCES.get(name, escape(name))}" for name, count in known)
+        told = ", ".join(f"{count} {SOURCES.get(name, escape(name))}" for name, count in known)
         parts.append(number(total, "example") + (f": {told}" if told else ""))
         if sources.get("held_out"):
             parts.append(f"{sources['held_out']} held out")
     if isinstance(dropped, Mapping) and dropped:
-        told = ", ".join(f"{count} {escape(str(name).replace('_', ' '))}" for name, count in dropped.items())
+        told = ", ".join(
+            f"{count} {DROPPED.get(str(name), escape(str(name).replace('_', ' ')))}"
+            for name, count in dropped.items()
+        )
         parts.append(f"dropped: {told}")
     return f'<p class="text">{" · ".join(parts)}</p>' if parts else ""
 
@@ -177,15 +182,22 @@ def _reason(run: Run) -> str:
     return f'<p class="{kind}">{escape(sentence(run.reason))}</p>'
 
 
-def _adapter(item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None) -> str:
+def _adapter(
+    item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None, tainted: bool
+) -> str:
     badges = ['<span class="badge live">live</span>'] if live else []
     if canary is not None and canary.adapter == item.name:
         badges.append(badge("running", f"canary {canary.share:.0%}"))
     badges += [badge("retired")] if item.retired else []
+    badges += [badge("tainted", "learned from deleted data")] if tainted else []
     badges.append(badge(evaluation.outcome) if evaluation else badge("not evaluated"))
     passed = evaluation is not None and evaluation.outcome == "passed"
-    may_promote = passed and not live and not item.retired
-    levers = [button("Canary…", "canary_start", name=item.name)] if may_promote and not canary else []
+    may_promote = passed and not live and not item.retired and not tainted
+    tried = canary is not None and canary.adapter == item.name
+    levers = [button("Look", "adapter_show", name=item.name)]
+    if not live and not tried and not item.retired:
+        levers.append(button("Retire…", "adapter_retire", name=item.name))
+    levers += [button("Canary…", "canary_start", name=item.name)] if may_promote and not canary else []
     levers += [button("Promote…", "adapter_promote", name=item.name)] if may_promote else []
     facts = [when(item.created_at), f"rank {item.rank}"]
     facts += [escape(_short(item.run_id))] if item.run_id else []
@@ -226,7 +238,11 @@ def heading(title: str, *buttons: tuple[str, str, bool]) -> str:
 
 def top(account: Account, mark: str, here: str = "Admin") -> str:
     """The bar above a page: where one is, and the ways out. `mark` is the address of our picture."""
-    ways = (("Admin", "/admin", "gear", "admin"), ("Documents", "/documents", "book", "staff"))
+    ways = (
+        ("Admin", "/admin", "gear", "admin"),
+        ("Documents", "/documents", "book", "staff"),
+        ("Review", "/review", "check", "staff"),
+    )
     links = "".join(
         f'<a href="{path}">{icon(drawing)}{title}</a>'
         for title, path, drawing, role in ways

@@ -1,8 +1,13 @@
 // Turns clicks on elements that name an act (data-act) into events of this component; the other data- values
 // go along. Every page has one such component. Names that Python listens for:
 // 'open_chat' 'show_turn' 'ask_example' 'answer_again' 'edit_question' 'rate' 'say_more' 'approve_answer'
-// 'switch_documents' 'approval_end' 'approval_make'
-// 'run_train' 'run_cancel' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'canary_start' 'canary_stop'
+// 'run_train' 'run_prepare' 'run_watch' 'run_leave' 'run_cancel' 'notices_show' 'notices_see'
+// 'adapter_show' 'adapter_leave' 'adapter_promote' 'adapter_rollback' 'adapter_base' 'adapter_retire'
+// 'canary_start' 'canary_stop' 'audit_older' 'audit_newer' 'audit_verify'
+// 'switch_documents' 'approval_end' 'approval_make' 'switch_learning' 'older_chats' 'pin_chat' 'rename_chat'
+// 'delete_chat' 'leave_row' 'choose' 'open_receipt' 'close_receipt'
+// 'people_show' 'people_more' 'person_open' 'person_approve' 'person_enable' 'person_disable' 'person_link'
+// 'person_end_sessions' 'person_end_key'
 // 'show_days' 'document_remove' 'documents_more' 'gap_close' 'gap_reopen' 'cause_set'
 const bus = new AbortController();
 const listen = (target, name, handler, options = {}) =>
@@ -22,6 +27,15 @@ listen(document, "click", (event) => {
   setTimeout(() => delete from.dataset.busy, 400);
   const { act, busy, ...data } = from.dataset;
   trigger(act, data);
+});
+
+// A form that names an act sends its fields along.
+listen(document, "submit", (event) => {
+  const form = event.target;
+  if (!form.dataset?.act) return;
+  event.preventDefault();
+  const { act, ...data } = form.dataset;
+  trigger(act, { ...data, ...Object.fromEntries(new FormData(form)) });
 });
 
 async function copy(from) {

@@ -25,7 +25,7 @@ function follow() {
       history[before === null ? "replaceState" : "pushState"](null, "", address);
     }
     atEnd = true;
-    if (!narrow.matches) box()?.focus();
+    focusBox();
   }
   typed();
   document.title = here ? `${find("title").textContent.trim()} · Apprentice` : "Apprentice";
@@ -72,14 +72,20 @@ listen(document, "click", (event) => {
 // -- what is being typed outlives a reload of this tab, also the one after a lost connection
 const KEY = "apprentice.typed";
 const box = () => find("box")?.querySelector("textarea");
+// Not while somebody works in the list beside it.
+function focusBox() {
+  if (!narrow.matches && box() && !find("side").contains(document.activeElement)) box().focus();
+}
 let restored = false;
 (function restore(tries) {
-  if (!box() && tries) return setTimeout(restore, 100, tries - 1);
+  // Until the page listens the box takes nothing.
+  if ((!box() || box().disabled) && tries) return setTimeout(restore, 100, tries - 1);
   restored = true;
+  focusBox();
   if (!box() || box().value || !sessionStorage.getItem(KEY)) return;
   box().value = sessionStorage.getItem(KEY);
   box().dispatchEvent(new Event("input", { bubbles: true }));
-})(50);
+})(300);
 const typed = () => restored && box() && sessionStorage.setItem(KEY, box().value);
 listen(document, "input", typed);
 listen(document, "submit", () => sessionStorage.removeItem(KEY));
@@ -92,16 +98,41 @@ listen(document, "keydown", (event) => {
     else if (!event.shiftKey) atEnd = true;
   }
   if (event.key === "Escape") {
-    if (narrow.matches && document.body.classList.contains("side-open")) drawer(false);
+    const menu = document.querySelector(rows);
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    } else if (document.querySelector("#history .row-form")) trigger("leave_row", {});
+    else if (narrow.matches && document.body.classList.contains("side-open")) drawer(false);
     else if (visible(find("stop"))) find("stop").click();
     else if (visible(find("form"))) find("close-form").click();
     else if (visible(find("editing"))) find("cancel-edit").click();
+  }
+  if (event.key.toLowerCase() === "k" && !event.shiftKey && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    drawer(true);
+    find("search").querySelector("input, textarea").focus();
   }
   if (event.key.toLowerCase() === "o" && event.shiftKey && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     trigger("open_chat", { chat: "" });
   }
 }, { capture: true });
+
+// -- one row of the list is open at a time, and a field that appears there is where one types
+const rows = "#history details[open]";
+function shutRows(but) {
+  for (const row of document.querySelectorAll(rows)) if (row !== but) row.open = false;
+}
+listen(document, "toggle", (event) => event.target.matches?.(rows) && shutRows(event.target), { capture: true });
+listen(document, "click", (event) => event.target.closest?.("#history details") || shutRows());
+new MutationObserver(() => {
+  const field = document.querySelector("[data-focus]:not([data-focused])");
+  if (!field) return;
+  field.dataset.focused = "1";
+  field.focus();
+  field.select();
+}).observe(document.body, { childList: true, subtree: true });
 
 // -- the list of conversations: beside the conversation on a wide screen, over it on a narrow one
 function drawer(open) {

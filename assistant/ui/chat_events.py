@@ -6,10 +6,9 @@ layout (`chat_page.py`) and draws nothing itself (`transcript.py`, `history.py`)
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -19,26 +18,23 @@ from assistant import prompt
 from assistant.accounts import Account
 from assistant.chat import Ask, Chat
 from assistant.errors import AssistantError
-from assistant.ui import history, sources, transcript, tree
+from assistant.ui import consent, history, sources, transcript, tree
 from assistant.ui.page import Doorman, Page, Parts
+from assistant.ui.screens import Screens, growing, nothing_open, turns
 from assistant.ui.streams import Running, Streams
-from feedback.records import Conversation, FeedbackError, NotFound
-from feedback.store import Verdict
+from feedback.offers import Offer, Offers
+from feedback.past import Past
+from feedback.records import FeedbackError, NotFound
 
 LONGEST_QUESTION = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the store says about the branch that a page shows."""
+class Offering:
+    """How often a question gets two answers to choose from, and who is put beside what is live."""
 
-    conversation: Conversation | None
-    conversations: Sequence[Conversation]
-    rows: Sequence[tree.Shown]
-    opinions: Mapping[str, Verdict]
-    documents: bool
-    approves: bool
-    """Whether there are documents that answers could stand on."""
+    share: float = 0.0
+    rival: Callable[[], str | None] = lambda: None
 
 
 class ChatEvents:
@@ -51,24 +47,30 @@ class ChatEvents:
         streams: Streams,
         examples: Sequence[str],
         approvable: Callable[[], bool] = lambda: False,
+        offering: Offering | None = None,
     ) -> None:
-        self._approvable = approvable
         self._chat = chat
         self._store = chat.store
         self._door = door
         self._streams = streams
-        self._examples = examples
+        self._offering = offering or Offering()
+        self._past, self._offers = Past(chat.store.database), Offers(chat.store.database)
+        self._screens = Screens(chat, self._past, self._offers, streams, examples, approvable)
 
     # -- what is shown -----------------------------------------------------------------------------
 
     async def load(self, page: Page, request: gr.Request) -> Parts:
         """The page was opened: show the conversation that its address names, else the empty page."""
         account = await self._door.admit(request)
-        who: Parts = {"person": history.person(account)}
+        # Until now the box took nothing: what is sent before a page listens would be lost.
+        who: Parts = {"person": history.person(account), "box": gr.update(interactive=True)}
         if page.placed:
-            # Somebody was quicker than the page: their question is what it shows.
+            # Gradio asks for the page once more after a lost connection.
             return who
-        return who | await self._open(page, account, _named(request))
+        parts = await self._open(page, account, _named(request))
+        if isinstance(parts.get("box"), str):
+            parts["box"] = gr.update(value=parts["box"], interactive=True)
+        return who | parts
 
     async def open_chat(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Another conversation was chosen, or a new one."""
@@ -79,8 +81,8 @@ class ChatEvents:
         """Page to a sibling: its branch is shown to its newest end."""
         account = await self._door.admit(request)
         turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
-        turns = await to_thread.run_sync(self._store.turns, turn.conversation_id)
-        leaf = tree.newest_leaf(turns, turn.id)
+        found = await to_thread.run_sync(self._store.turns, turn.conversation_id)
+        leaf = tree.newest_leaf(found, turn.id)
         return await self._show(page, page.turn_away(), account, turn.conversation_id, leaf)
 
     async def _open(self, page: Page, account: Account, chat_id: str | None) -> Parts:
@@ -105,67 +107,34 @@ class ChatEvents:
         if page.epoch != epoch:
             return {}
         page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
-        page.grounded = True
-        page.editing = page.judging = page.approving = None
-        page.awaited = leaf if self.busy(page) else None
+        page.grounded = page.learned_from = True
+        page.editing = page.judging = page.approving = page.beside = page.before = None
+        if leaf is not None and (offer := await to_thread.run_sync(self._offers.open, [leaf])):
+            page.leaf, page.beside = offer.both
+        await self._resolve(page)
+        page.awaited = page.leaf if self.busy(page) else None
         parts = await self.screen(page, account)
         return {**parts, **nothing_open()} if page.epoch == epoch else {}
 
     async def screen(self, page: Page, account: Account) -> Parts:
         """Everything that the store says about this page, drawn; an answer in the making as far as it is."""
-        # In this order: what is not being written any more has its end in the store already.
-        running = self._streams.get(page.leaf)
-        reading = await to_thread.run_sync(self._read, page, account)
-        rows, now, question = reading.rows, "", ""
-        if running is not None and rows:
-            now, rows = transcript.running(rows[-1].turn, running.text, running.steps), rows[:-1]
-        if reading.rows:
-            drawn = transcript.transcript(rows, reading.opinions, running is not None, reading.approves)
-        elif reading.conversation is not None:
-            drawn, question = history.unanswered(), reading.conversation.title
-        else:
-            drawn = history.empty(self._examples)
-        parts = self._around(page, reading) | composer(taken=running is not None)
-        parts |= {"past": _turns(page, drawn), "now": now}
-        return parts | ({"box": question} if question else {})
+        return await self._screens.whole(page, account)
 
     async def settled(self, page: Page, account: Account) -> Parts:
         """The turns that are not being written, drawn anew: a vote has changed."""
-        epoch, busy = page.epoch, self.busy(page)
-        reading = await to_thread.run_sync(self._read, page, account)
-        rows = reading.rows[:-1] if busy else reading.rows
-        drawn = _turns(page, transcript.transcript(rows, reading.opinions, busy, reading.approves))
-        # A page that shows something else by now draws that itself.
-        return {"past": drawn} if page.epoch == epoch and busy == self.busy(page) else {}
+        return await self._screens.settled(page, account)
+
+    async def side(self, page: Page, account: Account) -> Parts:
+        """The list of conversations, drawn anew."""
+        return await self._screens.side(page, account)
+
+    async def leave(self, page: Page, account: Account) -> Parts:
+        """What the page shows is there no more: show the empty page."""
+        return await self._open(page, account, None)
 
     def busy(self, page: Page) -> bool:
-        """Whether the answer that this page shows is being written."""
-        return self._streams.get(page.leaf) is not None
-
-    def _around(self, page: Page, reading: Reading) -> Parts:
-        title = reading.conversation.title if reading.conversation else "New chat"
-        grounded = reading.conversation.grounded if reading.conversation else page.grounded
-        return {
-            "documents": sources.switch(grounded) if reading.documents else "",
-            "history": history.history(reading.conversations, page.conversation_id, datetime.now(UTC)),
-            "title": f"<h1>{escape(title)}</h1>",
-        }
-
-    def _read(self, page: Page, account: Account) -> Reading:
-        conversation, turns = None, []
-        if page.conversation_id is not None:
-            conversation = self._store.conversation(page.conversation_id, account.id)
-            turns = self._store.turns(conversation.id)
-        rows = tree.shown(turns, page.leaf)
-        opinions = self._store.opinion([row.turn.id for row in rows], account.id)
-        return Reading(
-            conversation,
-            self._store.conversations(account.id),
-            rows,
-            opinions,
-            self._chat.has_documents(),
-            account.may("staff") and self._approvable(),
-        )
+        """Whether an answer that this page shows is being written."""
+        return bool(self._screens.writing(page))
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -176,10 +145,14 @@ class ChatEvents:
             return
         # Claimed before anything is waited for: a second Enter would else ask the same once more.
         with page.claimed() as epoch:
+            page.before = None
             if not page.placed:
                 # Quicker than the page could load, or long since forgotten: the address says where we are.
                 page.conversation_id, page.leaf = await self._find(account, _named(request))
                 page.placed = True
+            if page.beside is not None and page.leaf is not None and page.editing is None:
+                # Whoever goes on has not chosen, and goes on behind the one on the left, which is by chance.
+                await to_thread.run_sync(self._offers.end, Offer(page.leaf, page.beside))
             parent = page.leaf
             if page.editing is not None:
                 edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
@@ -200,8 +173,19 @@ class ChatEvents:
         turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
         if self._not_now(page):
             return
-        page.conversation_id, page.placed = turn.conversation_id, True
+        page.conversation_id, page.placed, page.before = turn.conversation_id, True, None
         with page.claimed() as epoch:
+            async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
+                yield parts
+
+    async def compare(self, page: Page, account: Account, turn_id: str) -> AsyncIterator[Parts]:
+        """Answer a question once more and show the answer that it had beside the new one."""
+        turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
+        if self._not_now(page):
+            return
+        with page.claimed() as epoch:
+            page.conversation_id, page.placed = turn.conversation_id, True
+            page.before = turn.id
             async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
                 yield parts
 
@@ -212,13 +196,15 @@ class ChatEvents:
         every picture, and ten of them were nine tenths of the cost of streaming.
         """
         account, epoch = await self._door.admit(request), page.epoch
-        running = self._streams.get(page.awaited)
-        if running is None or page.followers:
+        writing = self._screens.writing(page)
+        if page.awaited is None or not writing or page.followers:
             return
+        names, learned = page.together, page.before is not None
         with page.following():
-            turn = await to_thread.run_sync(self._store.turn, running.turn_id, account.id)
-            async for text in self._streams.follow(running, lambda: page.epoch == epoch):
-                yield {"now": transcript.running(turn, text, running.steps)}
+            turn = await to_thread.run_sync(self._store.turn, writing[0].turn_id, account.id)
+            parts = await self._screens.watching(names)
+            async for _ in self._streams.watch(writing, lambda: page.epoch == epoch):
+                yield {"now": growing(turn, parts(), learned)}
 
     async def settle(self, page: Page, request: gr.Request) -> Parts:
         """The answer that the page waited for has ended: show it as the store has it.
@@ -229,16 +215,27 @@ class ChatEvents:
         account, epoch = await self._door.admit(request), page.epoch
         if page.awaited is None or self.busy(page):
             return {}
+        await self._resolve(page)
         parts = await self.screen(page, account)
         return parts if page.epoch == epoch else {}
+
+    async def _resolve(self, page: Page) -> None:
+        """Of two answers that have ended one may be missing or broken off: then nothing is to be chosen."""
+        if page.beside is None or page.leaf is None or self.busy(page):
+            return
+        both = [await to_thread.run_sync(self._store.turn, name) for name in (page.leaf, page.beside)]
+        if not all(turn.answer and turn.status == "complete" for turn in both):
+            await to_thread.run_sync(self._offers.end, Offer(page.leaf, page.beside))
+            page.leaf, page.beside = max(both, key=lambda turn: len(turn.answer)).id, None
 
     async def stop(self, page: Page, request: gr.Request) -> Parts:
         """End the answer that is being written; what it said so far stays."""
         account = await self._door.admit(request)
         page.stopped = page.epoch
-        if self.busy(page) and page.leaf is not None:
-            turn = await to_thread.run_sync(self._store.turn, page.leaf, account.id)
+        for running in self._screens.writing(page):
+            turn = await to_thread.run_sync(self._store.turn, running.turn_id, account.id)
             await self._streams.stop(turn.id)
+        await self._resolve(page)
         if page.asking == page.epoch:
             # It is being put to the engine, and will be stopped as soon as that has happened.
             return {}
@@ -254,37 +251,48 @@ class ChatEvents:
         again: bool = False,
     ) -> AsyncIterator[Parts]:
         """Put a question behind the turn `parent`, and let the page wait for its answer."""
-        before, page.leaf = page.leaf, parent
+        before, page.leaf, page.beside = page.leaf, parent, None
         await page.alone()
         try:
             # What was asked is seen at once; the engine may take a moment before the first word.
-            asked = {**await self._asked(page, account, question), **nothing_open()}
+            asked = {**await self._screens.asked(page, account, question), **nothing_open()}
             if page.epoch == epoch:
                 yield asked if again else asked | {"box": ""}
-            running = await self._begin(page, account, parent, question, epoch)
+            running = await self._begin(page, account, parent, question, epoch, again)
         except (AssistantError, FeedbackError) as problem:
             if page.epoch == epoch:
-                page.leaf = before
+                page.leaf, page.before = before, None
                 yield await self._not_begun(page, account, question, problem, again)
             return
         if page.epoch != epoch:
             return
-        page.leaf, page.editing, page.judging = running.turn_id, None, None
-        page.awaited = running.turn_id
+        page.leaf, page.beside = running[0].turn_id, running[1].turn_id if len(running) > 1 else None
+        page.editing, page.judging = None, None
+        page.awaited = page.leaf
         if page.stopped == epoch:
-            await self._streams.stop(running.turn_id)
+            for one in running:
+                await self._streams.stop(one.turn_id)
+            await self._resolve(page)
         yield await self.screen(page, account)
 
     async def _begin(
-        self, page: Page, account: Account, parent: str | None, question: str, epoch: int
-    ) -> Running:
+        self, page: Page, account: Account, parent: str | None, question: str, epoch: int, again: bool
+    ) -> list[Running]:
+        self._door.pace(account)
         conversation_id = await to_thread.run_sync(self._conversation, page, account, question)
         if page.epoch == epoch:
             page.conversation_id = conversation_id
-        turns = await to_thread.run_sync(self._store.turns, conversation_id)
-        messages = prompt.dialogue(prompt.branch({turn.id: turn for turn in turns}, parent), question)
+        found = await to_thread.run_sync(self._store.turns, conversation_id)
+        messages = prompt.dialogue(prompt.branch({turn.id: turn for turn in found}, parent), question)
         ask = Ask(account, messages, conversation_id=conversation_id, parent_id=parent)
-        return self._streams.start(await self._chat.begin(ask))
+        # What a tool does for a question must not be done twice.
+        if again or self._chat.has_tools or random.random() >= self._offering.share:
+            return [self._streams.start(await self._chat.begin(ask))]
+        rival = await to_thread.run_sync(self._offering.rival)
+        two = [self._streams.start(begun) for begun in await self._chat.begin_two(ask, rival)]
+        random.shuffle(two)
+        await to_thread.run_sync(self._offers.add, two[0].turn_id, two[1].turn_id)
+        return two
 
     def _conversation(self, page: Page, account: Account, question: str) -> str:
         """The conversation to ask in: the page's, or a new one.
@@ -295,21 +303,11 @@ class ChatEvents:
         """
         if page.conversation_id is not None:
             found = self._store.conversation(page.conversation_id, account.id)
-            opening = " ".join(question.split())
-            if opening.startswith(found.title.removesuffix("…")) or self._store.turns(found.id):
+            if question == found.opening or self._store.turns(found.id):
                 return found.id
-        return self._store.start_conversation(account.id, question, grounded=page.grounded).id
-
-    async def _asked(self, page: Page, account: Account, question: str) -> Parts:
-        reading = await to_thread.run_sync(self._read, page, account)
-        return {
-            **self._around(page, reading),
-            **composer(taken=True),
-            "past": _turns(
-                page, transcript.transcript(reading.rows, reading.opinions, True, reading.approves)
-            ),
-            "now": transcript.asked(question),
-        }
+        return self._store.start_conversation(
+            account.id, question, grounded=page.grounded, learned_from=page.learned_from
+        ).id
 
     async def _not_begun(
         self, page: Page, account: Account, question: str, problem: Exception, again: bool
@@ -318,7 +316,7 @@ class ChatEvents:
         if again:
             return parts | {"now": transcript.unasked(problem)}
         if page.leaf is None:
-            parts["past"] = _turns(page, "")
+            parts["past"] = turns(page, "")
         # An edit stays an edit until it has been asked.
         return parts | {
             "now": transcript.unsent(question, problem),
@@ -341,6 +339,15 @@ class ChatEvents:
         page.grounded = grounded
         return {"documents": sources.switch(grounded)}
 
+    async def switch_learning(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
+        """Nothing is to be learned from this conversation from now on, or it is again."""
+        account = await self._door.admit(request)
+        wanted = said(event, "on") == "yes"
+        if page.conversation_id is not None:
+            await to_thread.run_sync(self._past.learn, page.conversation_id, account.id, wanted)
+        page.learned_from = wanted
+        return {"hint": consent.consent(wanted)}
+
     # -- editing -----------------------------------------------------------------------------------
 
     async def edit_question(self, page: Page, text: str, request: gr.Request, event: gr.EventData) -> Parts:
@@ -361,16 +368,6 @@ class ChatEvents:
         return {"box": page.set_aside, "editing": gr.update(visible=False)}
 
 
-def composer(taken: bool) -> Parts:
-    """The button beside the composer: send, or stop while an answer is being written."""
-    return {"send": gr.update(visible=not taken), "stop": gr.update(visible=taken)}
-
-
-def nothing_open() -> Parts:
-    """Neither an edit nor a form."""
-    return {name: gr.update(visible=False) for name in ("editing", "form", "approving")}
-
-
 def said(event: gr.EventData, name: str) -> str:
     """A text that the browser sent along with an event; whatever else it sent counts as nothing."""
     data: Any = event._data
@@ -381,10 +378,3 @@ def said(event: gr.EventData, name: str) -> str:
 def _named(request: gr.Request) -> str | None:
     """The conversation that the page's address names."""
     return str(request.query_params.get("chat") or "") or None
-
-
-def _turns(page: Page, html: str) -> str:
-    """The settled part of the conversation, with the id that the browser puts into its address."""
-    # A log: a screen reader says what is added at its end, which an answer is once it is complete.
-    said_aloud = 'role="log" aria-label="Conversation"'
-    return f'<div class="turns" {said_aloud} data-chat="{escape(page.conversation_id or "")}">{html}</div>'

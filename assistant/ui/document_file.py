@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from assistant.accounts import Accounts
+from assistant.doors import opens
 from assistant.library import Library
 from assistant.ui import paper
 from assistant.ui.gate import account_of
@@ -36,6 +37,7 @@ def router(accounts: Accounts, library: Library) -> APIRouter:
     """The route `/documents/doc-…`; other addresses below `/documents` are the page's."""
     routes = APIRouter(include_in_schema=False)
 
+    @opens("user")
     async def file(key: str, request: Request) -> Response:
         account = await to_thread.run_sync(account_of, request, accounts)
         if account is None:

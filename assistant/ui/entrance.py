@@ -1,67 +1,40 @@
 """The way in and out: sign in, sign out, and the one-time link that makes the first admin.
 
-Plain forms without script. Sessions and passwords belong to `accounts.py`; here are the pages, the cookie,
-and the pause after too many wrong tries.
+Plain forms without script. Sessions and passwords belong to `accounts.py`, how often to `limits.py`; here are
+the pages and the cookie. Other ways in are in `joining.py` and `oidc.py`.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
+from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from assistant.accounts import SESSION_DAYS, SHORTEST_PASSWORD, AccountError, Accounts
+from assistant.credentials import digest
+from assistant.doors import opens
+from assistant.entry import AccountsSection, OidcSection
+from assistant.limits import Limits, TooMany
 from assistant.ui import paper
-from assistant.ui.gate import COOKIE, account_of, same_origin
-from assistant.ui.words import sentence
+from assistant.ui.gate import COOKIE, account_of, address_of, same_origin
+from assistant.ui.words import browser, sentence
 
-__all__ = ["Tries", "account_of", "router"]
-
-MOST_WRONG = 10
-PAUSE_SECONDS = 300.0
-_MOST_REMEMBERED = 10_000
+__all__ = ["account_of", "let_in", "router"]
 
 
-class Tries:
-    """Counts wrong passwords by name and address: after `MOST_WRONG` in `PAUSE_SECONDS` none is looked at."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._wrong: dict[tuple[str, str], deque[float]] = {}
-        self._lock = threading.Lock()
-
-    def allowed(self, name: str, address: str) -> bool:
-        """Whether a password may be tried now."""
-        with self._lock:
-            times = self._wrong.get((name, address))
-            while times and times[0] < self._clock() - PAUSE_SECONDS:
-                times.popleft()
-            return not times or len(times) < MOST_WRONG
-
-    def wrong(self, name: str, address: str) -> None:
-        """Note a wrong password."""
-        with self._lock:
-            if len(self._wrong) >= _MOST_REMEMBERED:
-                # Names that somebody makes up must not fill the memory; the oldest are forgotten.
-                self._wrong.pop(next(iter(self._wrong)))
-            self._wrong.setdefault((name, address), deque()).append(self._clock())
-
-    def right(self, name: str, address: str) -> None:
-        """Forget the wrong ones: the right one came."""
-        with self._lock:
-            self._wrong.pop((name, address), None)
-
-
-def router(accounts: Accounts) -> APIRouter:
-    """The routes `/login`, `/logout` and `/setup`."""
+def router(
+    accounts: Accounts,
+    limits: Limits | None = None,
+    section: AccountsSection | None = None,
+    oidc: OidcSection | None = None,
+) -> APIRouter:
+    """The routes `/login`, `/logout`, `/setup`. `section` and `oidc` say which other ways in are offered."""
     routes = APIRouter(include_in_schema=False)
-    doors = _Doors(accounts, Tries())
+    doors = _Doors(accounts, limits or Limits(), section or AccountsSection(), oidc or OidcSection())
     routes.add_api_route("/login", doors.login_page, methods=["GET"], response_class=HTMLResponse)
     routes.add_api_route("/login", doors.login, methods=["POST"], response_class=HTMLResponse)
     routes.add_api_route("/logout", doors.logout, methods=["POST"], response_class=HTMLResponse)
@@ -73,37 +46,53 @@ def router(accounts: Accounts) -> APIRouter:
 class _Doors:
     """The handlers behind the routes."""
 
-    def __init__(self, accounts: Accounts, tries: Tries) -> None:
+    def __init__(
+        self, accounts: Accounts, limits: Limits, section: AccountsSection, oidc: OidcSection
+    ) -> None:
         self._accounts = accounts
-        self._tries = tries
+        self._limits = limits
+        self._section = section
+        self._oidc = oidc
 
+    @opens(None)
     async def login_page(self, request: Request) -> Response:
-        after = _inside(request.query_params.get("next", "/"))
-        if await to_thread.run_sync(account_of, request, self._accounts):
+        after = inside(request.query_params.get("next", "/"))
+        found = await to_thread.run_sync(account_of, request, self._accounts)
+        # A guest is in already and comes here to be somebody.
+        if found is not None and found.role != "guest":
             return RedirectResponse(after, 303)
         return await self._login_sheet(after)
 
+    @opens(None)
     async def login(self, request: Request) -> Response:
         if not same_origin(request):
-            return _foreign()
+            return foreign()
         form = await request.form()
         name, password = str(form.get("name", "")), str(form.get("password", ""))
-        after = _inside(str(form.get("next", "/")))
-        address = request.client.host if request.client else ""
-        if not self._tries.allowed(name, address):
-            return await self._login_sheet(
-                after, name, "Too many wrong tries. Wait five minutes, then try again.", 429
+        after = inside(str(form.get("next", "/")))
+        address = address_of(request)
+        try:
+            self._limits.password(name, address)
+            token = await to_thread.run_sync(
+                self._accounts.sign_in, name, password, browser(request.headers.get("user-agent", ""))
             )
-        token = await to_thread.run_sync(self._accounts.sign_in, name, password)
+        except TooMany as problem:
+            sheet = await self._login_sheet(after, name, sentence(problem), 429)
+            sheet.headers["retry-after"] = str(problem.seconds)
+            return sheet
+        except AccountError as problem:
+            # The password was right: to say more than "wrong" tells nothing to whoever guesses.
+            return await self._login_sheet(after, name, sentence(problem), 403)
         if token is None:
-            self._tries.wrong(name, address)
+            self._limits.wrong_password(name, address)
             return await self._login_sheet(after, name, "The name or the password is wrong.", 401)
-        self._tries.right(name, address)
-        return _let_in(request, token, after)
+        self._limits.right_password(name, address)
+        return let_in(request, token, after)
 
+    @opens(None)
     async def logout(self, request: Request) -> Response:
         if not same_origin(request):
-            return _foreign()
+            return foreign()
         token = request.cookies.get(COOKIE)
         if token:
             await to_thread.run_sync(self._accounts.sign_out, token)
@@ -111,15 +100,17 @@ class _Doors:
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
         return response
 
+    @opens(None)
     async def setup_page(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
         if not await to_thread.run_sync(self._accounts.link_is_good, token):
             return _spent()
         return _setup_sheet(token)
 
+    @opens(None)
     async def setup(self, request: Request) -> Response:
         if not same_origin(request):
-            return _foreign()
+            return foreign()
         form = await request.form()
         token, name, password, again = (
             str(form.get(key, "")) for key in ("token", "name", "password", "again")
@@ -134,12 +125,12 @@ class _Doors:
         except AccountError as problem:
             return _setup_sheet(token, name, sentence(problem))
         session = await to_thread.run_sync(self._accounts.new_session, account)
-        return _let_in(request, session, "/")
+        return let_in(request, session, "/")
 
     async def _login_sheet(
         self, after: str, name: str = "", problem: str = "", status: int = 200
     ) -> HTMLResponse:
-        fresh = not await to_thread.run_sync(self._accounts.all)
+        fresh = not await to_thread.run_sync(self._accounts.any)
         text = (
             "Nobody has an account yet. Open the link that the terminal shows: it makes the first admin."
             if fresh
@@ -152,7 +143,13 @@ class _Doors:
             paper.field("password", "Password", kind="password", fill="current-password", focus=bool(name)),
             hidden={"next": after},
         )
-        return paper.sheet("Sign in", text, fields, problem=problem, status=status)
+        others = ""
+        if self._oidc.on:
+            where = f"/oidc/login?next={quote(after)}"
+            others += paper.other(where, f"Sign in with {self._oidc.name}")
+        if self._section.sign_up == "approval" and not fresh:
+            others += paper.other("/signup", "Ask for an account")
+        return paper.sheet("Sign in", text, fields + others, problem=problem, status=status)
 
 
 def _setup_sheet(token: str, name: str = "", problem: str = "") -> HTMLResponse:
@@ -181,17 +178,21 @@ def _spent() -> HTMLResponse:
     return paper.sheet("This link no longer works", text, paper.link("/login", "Sign in"), status=410)
 
 
-def _foreign() -> HTMLResponse:
+def foreign() -> HTMLResponse:
+    """What somebody sees whom another site sent here with a form."""
     text = "It came from another site. Open the page here and try again."
     return paper.sheet("This request was refused", text, paper.link("/login", "Sign in"), status=403)
 
 
-def _let_in(request: Request, token: str, address: str) -> RedirectResponse:
+def let_in(
+    request: Request, token: str, address: str, life: timedelta = timedelta(days=SESSION_DAYS)
+) -> RedirectResponse:
+    """On to an address of ours, with the session's cookie."""
     response = RedirectResponse(address, 303)
     response.set_cookie(
         COOKIE,
         token,
-        max_age=SESSION_DAYS * 86_400,
+        max_age=round(life.total_seconds()),
         path="/",
         httponly=True,
         samesite="lax",
@@ -200,7 +201,16 @@ def _let_in(request: Request, token: str, address: str) -> RedirectResponse:
     return response
 
 
-def _inside(address: str) -> str:
+def proof(request: Request) -> str:
+    """What only a page of ours for this session knows: for links that begin something, which have no form.
+
+    Else another site could lead somebody who is signed in here through a sign-in of its own choice, and have
+    that connected with their account.
+    """
+    return digest(f"link\x00{request.cookies.get(COOKIE, '')}")[:32]
+
+
+def inside(address: str) -> str:
     """An address on this server; anything else becomes the chat."""
     safe = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
     return address if safe and "\\" not in address else "/"

@@ -15,7 +15,10 @@ from anyio import to_thread
 
 from assistant.accounts import Account
 from assistant.approvals import Approvals
-from assistant.ui.chat_events import ChatEvents, said
+from assistant.ui import chat_events
+from assistant.ui.chat_events import ChatEvents
+from assistant.ui.consent import thanks
+from assistant.ui.difference import difference
 from assistant.ui.drafts import Drafts
 from assistant.ui.page import Doorman, Page, Parts, spoken
 from feedback.records import FeedbackError, Thumb, Turn
@@ -31,7 +34,15 @@ REASONS = (
     ("Unsafe", "unsafe"),
     ("Something else", "other"),
 )
-"""What people tick: the words on the page, and the word that is stored."""
+"""What people tick under a thumb down: the words on the page, and the word that is stored."""
+PRAISE = (
+    ("Correct", "correct"),
+    ("To the point", "to_the_point"),
+    ("Friendly", "friendly"),
+    ("Complete", "complete"),
+    ("Something else", "other"),
+)
+"""The same under a thumb up."""
 
 _THUMBS: dict[str, Thumb] = {"up": "up", "down": "down"}
 _NOTHING = Verdict(None)
@@ -57,8 +68,8 @@ class FeedbackForm:
     async def rate(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Store a thumb at once; without one in the event, take the vote back."""
         account = await self._door.admit(request)
-        turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
-        thumb = _THUMBS.get(said(event, "thumb"))
+        turn = await to_thread.run_sync(self._store.turn, chat_events.said(event, "turn"), account.id)
+        thumb = _THUMBS.get(chat_events.said(event, "thumb"))
         await to_thread.run_sync(self._vote, turn, account, thumb)
         parts = await self._redrawn(page, account)
         if thumb == "down":
@@ -68,17 +79,20 @@ class FeedbackForm:
     async def say_more(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Open the form again, with what was sent or typed before."""
         account = await self._door.admit(request)
-        turn = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
+        turn = await to_thread.run_sync(self._store.turn, chat_events.said(event, "turn"), account.id)
         return await to_thread.run_sync(self._opened, page, account, turn)
 
     async def keep(
         self, page: Page, reasons: Sequence[str], comment: str, correction: str, request: gr.Request
     ) -> Parts:
-        """Something was typed or ticked: remember it."""
+        """Something was typed or ticked: remember it, and show what the correction changes."""
         account = await self._door.admit(request)
-        if page.judging is not None:
-            self._drafts.keep(account.id, page.judging, _verdict(reasons, comment, correction))
-        return {}
+        if page.judging is None:
+            return {}
+        turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
+        thumb = await to_thread.run_sync(self._thumb, turn, account)
+        self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
+        return {"difference": _difference(turn, correction)}
 
     async def send(
         self,
@@ -96,39 +110,32 @@ class FeedbackForm:
         account = await self._door.admit(request)
         if page.judging is None:
             return self._closed(page)
-        verdict = _verdict(reasons, comment, correction)
+        verdict = Verdict(None)
         try:
+            turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
+            thumb = await to_thread.run_sync(self._thumb, turn, account)
+            verdict = _verdict(thumb, turn, reasons, comment, correction)
             await to_thread.run_sync(self._store.judge, page.judging, account.id, account.role, verdict)
+            chat = await to_thread.run_sync(self._store.conversation, turn.conversation_id, account.id)
         except FeedbackError as problem:
             self._drafts.keep(account.id, page.judging, verdict)
             return {"problem": gr.update(value=_problem(problem), visible=True)}
         self._drafts.drop(account.id, page.judging)
-        thanks = "Thank you. The assistant will learn from it."
+        said = thanks(chat.learned_from)
         if approve and self._approvals is not None:
             made, why_not = await to_thread.run_sync(
-                self._approvals.correct, page.judging, account, correction
+                self._approvals.correct, page.judging, account, verdict.correction
             )
-            thanks = "Thank you. Similar questions have it as an example from now on." if made else thanks
+            said = "Thank you. Similar questions have it as an example from now on." if made else said
             if why_not:
                 gr.Warning(f"Saved, but it is no example for similar questions: {why_not}.")
-        gr.Success(thanks, duration=4)
+        gr.Success(said, duration=4)
         return {**self._closed(page), **await self._redrawn(page, account)}
 
     async def close(self, page: Page, request: gr.Request) -> Parts:
         """Put the form away. The thumb stays, and so does what was typed."""
         await self._door.admit(request)
         return self._closed(page)
-
-    async def start_from_answer(
-        self, page: Page, reasons: Sequence[str], comment: str, correction: str, request: gr.Request
-    ) -> Parts:
-        """Begin the correction with the answer as it is, unless something has been written already."""
-        account = await self._door.admit(request)
-        if page.judging is None or correction.strip():
-            return {}
-        turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
-        self._drafts.keep(account.id, turn.id, _verdict(reasons, comment, turn.answer))
-        return {"correction": turn.answer}
 
     def _vote(self, turn: Turn, account: Account, thumb: Thumb | None) -> None:
         known = self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING)
@@ -140,16 +147,25 @@ class FeedbackForm:
     def _opened(self, page: Page, account: Account, turn: Turn) -> Parts:
         known = self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING)
         shown = self._drafts.get(account.id, turn.id) or known
+        thumb = known.thumb or "down"
         page.judging = turn.id
         return {
             "form": gr.update(visible=True),
-            "about": _about(turn),
-            "reasons": list(shown.reasons),
+            "about": _about(turn, thumb),
+            "reasons": gr.update(choices=list(_offered(thumb)), value=_known(thumb, shown.reasons)),
             "comment": shown.comment,
-            "correction": shown.correction,
-            "approve": gr.update(value=True, visible=self._approves(account)),
+            # What somebody would have wanted is mostly what they got, with some words changed.
+            "correction": gr.update(value=shown.correction or turn.answer, visible=thumb == "down"),
+            "difference": gr.update(
+                value=_difference(turn, shown.correction or turn.answer), visible=thumb == "down"
+            ),
+            "approve": gr.update(value=True, visible=thumb == "down" and self._approves(account)),
             "problem": gr.update(value="", visible=False),
         }
+
+    def _thumb(self, turn: Turn, account: Account) -> Thumb:
+        """The thumb that the form goes with: it opens behind one that is saved."""
+        return self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING).thumb or "down"
 
     def _approves(self, account: Account) -> bool:
         return account.may("staff") and self._approvals is not None and self._approvals.enabled
@@ -162,16 +178,32 @@ class FeedbackForm:
         return await self._events.settled(page, account)
 
 
-def _verdict(reasons: Sequence[str], comment: str, correction: str) -> Verdict:
-    known = [value for _, value in REASONS]
-    return Verdict("down", [value for value in known if value in (reasons or ())], comment, correction)
+def _offered(thumb: Thumb) -> Sequence[tuple[str, str]]:
+    return PRAISE if thumb == "up" else REASONS
 
 
-def _about(turn: Turn) -> str:
+def _known(thumb: Thumb, reasons: Sequence[str]) -> list[str]:
+    return [value for _, value in _offered(thumb) if value in (reasons or ())]
+
+
+def _verdict(thumb: Thumb, turn: Turn, reasons: Sequence[str], comment: str, correction: str) -> Verdict:
+    """What the form says. A correction that changes nothing is none, and a good answer needs none."""
+    changed = thumb == "down" and correction.strip() != turn.answer.strip()
+    return Verdict(thumb, _known(thumb, reasons), comment, correction if changed else "")
+
+
+def _difference(turn: Turn, correction: str) -> str:
+    if correction.strip() in ("", turn.answer.strip()):
+        return '<p class="unchanged">Change the text above: what you change is shown here.</p>'
+    return difference(turn.answer, correction)
+
+
+def _about(turn: Turn, thumb: Thumb) -> str:
     start = " ".join(re.sub(r"[*_`#|]+", " ", turn.answer).split())
     quote = start if len(start) <= 100 else start[:99].rstrip() + "…"
+    asked = "What was good about it?" if thumb == "up" else "What was wrong with this answer?"
     return (
-        "<h2>What was wrong with this answer?</h2><p>Your thumb is saved. Everything here is optional.</p>"
+        f"<h2>{asked}</h2><p>Your thumb is saved. Everything here is optional.</p>"
         f"<blockquote>{escape(quote)}</blockquote>"
     )
 

@@ -32,6 +32,8 @@ TITLES = {
     "answers_fail": "Answers fail",
     "run_parked": "A run is parked",
     "worker_silent": "No worker is there",
+    "engine_came_back": "The engine was away and is back",
+    "live_tainted": "What is live learned from data that was deleted",
 }
 Drift = Mapping[tuple[str, str], Change]
 """By adapter and figure."""

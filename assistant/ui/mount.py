@@ -1,12 +1,10 @@
-"""Puts the pages into the application: the way in, `/admin`, `/documents`, and the chat at `/`, the last.
+"""Puts the pages into the application: the ways in, `/admin`, `/documents`, `/review`, last the chat at `/`.
 
-Every page is an app of its own behind a gate of its own, so that a hidden tab or a shared configuration can
-never show one role what is meant for another.
+Every page is an app of its own with a door of its own, so that a hidden tab or a shared configuration can
+never show one role what is meant for another. In front of everything stands the gate.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import gradio as gr
 from fastapi import FastAPI
@@ -15,16 +13,33 @@ from fastapi.responses import RedirectResponse
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals
 from assistant.chat import Chat
+from assistant.deletions import Deletions
+from assistant.doors import Door, mark_app, opens
+from assistant.entry import AccountsSection, OidcSection
 from assistant.library import Library
+from assistant.limits import Limits
+from assistant.people import People
+from assistant.receipts import Receipts
+from assistant.reviewing import ReviewDesk
+from assistant.rivals import rival
 from assistant.triage import Triage
-from assistant.ui import admin_page, chat_page, document_file, documents_page, entrance, report_page, theme
+from assistant.ui import (
+    account_page,
+    admin_page,
+    chat_page,
+    document_file,
+    documents_page,
+    entrance,
+    joining,
+    my_data,
+    report_page,
+    review_page,
+    theme,
+)
+from assistant.ui.chat_events import Offering
+from assistant.ui.desk import Desk
 from assistant.ui.gate import Gate, admitted
 from feedback.records import Role
-from training.canaries import Canaries
-from training.comparison import Comparison
-from training.monitor import Monitor
-from training.registry import Registry
-from training.runs import Runs
 
 
 def mount(
@@ -32,45 +47,75 @@ def mount(
     *,
     chat: Chat,
     accounts: Accounts,
-    runs: Runs,
-    registry: Registry,
-    canaries: Canaries,
-    ready: Callable[[], str | None],
-    monitor: Monitor,
-    comparison: Callable[[], Comparison | None] = lambda: None,
-    cost_per_hour: float = 0.0,
+    desk: Desk,
     library: Library | None = None,
     triage: Triage | None = None,
     approvals: Approvals | None = None,
+    reviews: ReviewDesk | None = None,
+    people: People | None = None,
+    deletions: Deletions | None = None,
+    entry: AccountsSection | None = None,
+    oidc: OidcSection | None = None,
+    choice_share: float = 0.0,
 ) -> None:
     """Mount every page. Call it after all other routes: what is mounted at `/` takes whatever is left.
 
-    `ready` says what keeps the engine from answering, or None; `comparison` gives the newest one, or None.
+    `choice_share` is how many questions in the chat get two answers to choose from, 0 to 1.
     """
-    app.include_router(entrance.router(accounts))
-    app.include_router(report_page.router(accounts, registry))
-    admin = admin_page.build(runs, registry, canaries, monitor, accounts, ready, comparison, cost_per_hour)
-    _mount(app, admin, "/admin", accounts, "admin", admin_page.STYLES)
+    people, entry = people or People(accounts), entry or AccountsSection()
+    limits = Limits(entry)
+    _ways_in(app, people, limits, entry, oidc)
+    if deletions is not None:
+        app.include_router(my_data.router(desk.registry, deletions))
+    app.include_router(report_page.router(accounts, desk.registry))
+    _mount(app, admin_page.build(desk, accounts, people), "/admin", "admin", admin_page.STYLES)
     if library is not None:
         app.include_router(document_file.router(accounts, library))
         documents = documents_page.build(library, accounts, triage, approvals)
         styles = documents_page.STYLES
-        _mount(app, documents, "/documents", accounts, "staff", styles, library.largest)
-    _mount(app, chat_page.build(chat, accounts, approvals=approvals), "/", accounts, "user", chat_page.STYLES)
+        _mount(app, documents, "/documents", "staff", styles, library.largest)
+    if reviews is not None:
+        _mount(app, review_page.build(reviews, accounts), "/review", "staff", review_page.STYLES)
+    role: Role = "guest" if entry.guests else "user"
+    offering = Offering(choice_share, lambda: rival(desk.registry))
+    receipts = Receipts(chat.store.database, desk.registry)
+    page = chat_page.build(
+        chat, accounts, approvals=approvals, offering=offering, receipts=receipts, role=role, limits=limits
+    )
+    _mount(app, page, "/", role, chat_page.STYLES)
+    # The outermost of all: what no declaration opens is not even looked at.
+    app.add_middleware(Gate, accounts=accounts, routes=app.routes, limits=limits, guests=entry.guests)
+
+
+def _ways_in(
+    app: FastAPI, people: People, limits: Limits, entry: AccountsSection, oidc: OidcSection | None
+) -> None:
+    app.include_router(entrance.router(people.accounts, limits, entry, oidc))
+    app.include_router(joining.router(people, limits, entry))
+    app.include_router(account_page.router(people, limits, oidc))
+    if oidc is not None and oidc.on:
+        # Authlib is loaded only where there is a service to speak to.
+        from assistant.ui import oidc as service
+
+        service.install(app, people, oidc)
 
 
 def _mount(
     app: FastAPI,
     blocks: gr.Blocks,
     path: str,
-    accounts: Accounts,
     role: Role,
     styles: tuple[str, ...],
-    largest_file: int = 1,
+    largest_file: int = 0,
 ) -> None:
+    """Mount a page for a role. Files can be sent to it and fetched from it only if `largest_file` says so."""
     if path != "/":
         # A mount begins behind the slash, and the one at `/` would take the address without it.
-        app.add_api_route(path, lambda: RedirectResponse(f"{path}/", 307), include_in_schema=False)
+        @opens(role)
+        def with_slash() -> RedirectResponse:
+            return RedirectResponse(f"{path}/", 307)
+
+        app.add_api_route(path, with_slash, include_in_schema=False)
     gr.mount_gradio_app(
         app,
         blocks,
@@ -83,11 +128,10 @@ def _mount(
         enable_monitoring=False,
         show_error=True,
         allowed_paths=[],
-        max_file_size=largest_file,
+        max_file_size=max(1, largest_file),
         pwa=False,
         ssr_mode=False,
         mcp_server=False,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
-    inner = app.routes[-1].app  # type: ignore[attr-defined]
-    inner.add_middleware(Gate, accounts=accounts, role=role)
+    mark_app(app.routes[-1].app, Door(role, files=largest_file > 0))  # type: ignore[attr-defined]

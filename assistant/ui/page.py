@@ -22,8 +22,11 @@ import gradio as gr
 from anyio import to_thread
 
 from assistant.accounts import Account, AccountError, Accounts
+from assistant.audit import DOOR
 from assistant.errors import AssistantError
+from assistant.limits import Limits
 from assistant.ui.words import sentence
+from feedback.past import PAGE
 from feedback.records import FeedbackError, Role
 from retrieval.records import RetrievalError
 from training.records import TrainingError
@@ -47,6 +50,20 @@ class Page:
     """What stood in the composer when an edit began."""
     grounded: bool = True
     """Whether documents are to be looked through in the conversation that begins with the next question."""
+    learned_from: bool = True
+    """Whether anything may be learned from the conversation that begins with the next question."""
+    listed: int = PAGE
+    """How many conversations the list shows below those that are pinned."""
+    wanted: str = ""
+    """What the list is searched for; empty: it is not."""
+    renaming: str | None = None
+    """The conversation in the list whose title is being changed."""
+    deleting: str | None = None
+    """The conversation in the list that will be deleted if they say so."""
+    beside: str | None = None
+    """The turn that is answered beside `leaf`, to be chosen from."""
+    before: str | None = None
+    """The turn whose answer stands beside that of `leaf`, which came after something was learned."""
     placed: bool = False
     """Whether it is known which conversation this page shows, be it a new one."""
     awaited: str | None = None
@@ -63,6 +80,12 @@ class Page:
     """The epoch in which the stop button was last pressed."""
     followers: int = 0
     """How many handlers are drawing a growing answer on this page."""
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The turns whose answers are shown at the end of the branch, from left to right: one, or two."""
+        names = (self.before, self.leaf, self.beside)
+        return tuple(name for name in names if name is not None)
 
     def turn_away(self) -> int:
         """Begin a new epoch; returns it."""
@@ -125,9 +148,10 @@ def queued(blocks: gr.Blocks, at_once: int, waiting: int) -> gr.Blocks:
 class Doorman:
     """Tells a handler who is asking, and turns away who may not."""
 
-    def __init__(self, accounts: Accounts, role: Role) -> None:
+    def __init__(self, accounts: Accounts, role: Role, limits: Limits | None = None) -> None:
         self._accounts = accounts
         self._role = role
+        self._limits = limits
 
     async def admit(self, request: gr.Request) -> Account:
         """The account behind the request. Raises `AccountError` if it is gone, locked or may not."""
@@ -138,7 +162,13 @@ class Doorman:
             raise AccountError("you are signed out; reload the page to sign in") from None
         if not account.may(self._role):
             raise AccountError(f"this needs the role {self._role}")
+        DOOR.set("page")
         return account
+
+    def pace(self, account: Account) -> None:
+        """Count a question of this person. Raises `TooMany`."""
+        if self._limits is not None:
+            self._limits.chat(account)
 
 
 class Wire:
@@ -168,14 +198,14 @@ class Wire:
                     # Of a stream without a picture gradio makes empty values for every part.
                     yield self._by_component({})
 
-            return stream
+            return _as_it_is(stream, handler)
 
         @wraps(handler)
         async def once(*arguments: Any) -> dict[Any, Any] | None:
             with _in_words():
                 return self._by_component(await handler(*arguments))
 
-        return once
+        return _as_it_is(once, handler)
 
     def on(
         self, triggers: list[Any], handler: Callable[..., Any], inputs: list[Any], mode: str = "multiple"
@@ -203,6 +233,15 @@ class Wire:
         # Gradio takes an empty dictionary for a value, so that nothing new has to be said aloud.
         named = {self.parts[name]: value for name, value in parts.items()}
         return named or {self.outputs[0]: gr.skip()}
+
+
+def _as_it_is(made: Callable[..., Any], handler: Callable[..., Any]) -> Callable[..., Any]:
+    """With the signature of a handler, by which gradio knows where the request goes.
+
+    Of a method that is decorated itself it would else find the one with `self`.
+    """
+    made.__signature__ = inspect.signature(handler)  # type: ignore[attr-defined]
+    return made
 
 
 @contextmanager

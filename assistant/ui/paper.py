@@ -83,3 +83,8 @@ def field(
 def link(address: str, label: str) -> str:
     """A link that looks like the button of a form."""
     return f'<a class="button" href="{escape(address)}">{escape(label)}</a>'
+
+
+def other(address: str, label: str) -> str:
+    """Another way than the form above it."""
+    return f'<p class="other"><a href="{escape(address)}">{escape(label)}</a></p>'

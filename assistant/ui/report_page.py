@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from assistant.accounts import Accounts
+from assistant.doors import opens
 from assistant.ui import paper
 from assistant.ui.gate import account_of
 from assistant.ui.markdown import render
@@ -21,6 +22,7 @@ def router(accounts: Accounts, registry: Registry) -> APIRouter:
     """The route `/admin/reports/{name}`."""
     routes = APIRouter(include_in_schema=False)
 
+    @opens("admin")
     async def page(name: str, request: Request) -> Response:
         account = await to_thread.run_sync(account_of, request, accounts)
         if account is None:

@@ -80,14 +80,20 @@ class Streams:
     async def follow(self, running: Running, wanted: Callable[[], bool] = lambda: True) -> AsyncIterator[str]:
         """The text so far, whenever there is more of it or of the steps, until the answer has ended or is
         not `wanted`."""
-        shown: tuple[int, Sequence[Mapping[str, Any]]] = (-1, ())
-        while not running.done and wanted():
-            if (now := (len(running._pieces), running.steps)) != shown:
+        async for _ in self.watch([running], wanted):
+            yield running.text
+
+    async def watch(
+        self, several: Sequence[Running], wanted: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[None]:
+        """Comes back whenever there is more of any of these answers, until all have ended."""
+        shown: list[tuple[int, Sequence[Mapping[str, Any]]]] = []
+        while (open_ := {one._task for one in several if one._task and not one.done}) and wanted():
+            if (now := [(len(one._pieces), one.steps) for one in several]) != shown:
                 shown = now
-                yield running.text
+                yield
             pause = max(SHORTEST_PAUSE, PAUSE_PER_STREAM * len(self._running))
-            if running._task is not None:
-                await asyncio.wait({running._task}, timeout=pause)
+            await asyncio.wait(open_, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
 
     async def _write(self, begun: Begun, running: Running) -> None:
         running._begun.set()

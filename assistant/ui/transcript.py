@@ -7,12 +7,14 @@ unescaped. Knows no gradio and no store.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from assistant.rounds import told
 from assistant.ui import markdown, sources, tool_steps
 from assistant.ui.buttons import button, copier, drawn, icon, thumb
+from assistant.ui.difference import difference
 from assistant.ui.tree import Shown
 from assistant.ui.words import sentence, when
 from feedback.records import Turn
@@ -29,22 +31,31 @@ def transcript(
     return "".join(_turn(row, opinions.get(row.turn.id), busy, approves) for row in rows)
 
 
-_WAITING = '<p class="waiting"><i></i><i></i><i></i><span class="unseen">The answer is on its way.</span></p>'
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several answers that are shown together, as far as it is."""
+
+    text: str
+    steps: Sequence[Mapping[str, Any]] = ()
+    ended: bool = False
+
+
+WAITING = '<p class="waiting"><i></i><i></i><i></i><span class="unseen">The answer is on its way.</span></p>'
 
 
 def asked(question: str) -> str:
     """A question that has just been sent, before it is known who will answer."""
     return (
-        f'<article class="turn running" aria-busy="true">{_question(question)}'
-        f'<div class="answer">{_WAITING}</div></article>'
+        f'<article class="turn running" aria-busy="true">{bubble(question)}'
+        f'<div class="answer">{WAITING}</div></article>'
     )
 
 
 def running(turn: Turn, text: str, steps: Sequence[Mapping[str, Any]] = ()) -> str:
     """The turn that is being answered now, with what has been said, and done by tools, so far."""
-    said = markdown.render(text) if text else _WAITING
+    said = markdown.render(text) if text else WAITING
     return (
-        f'<article class="turn running" aria-busy="true">{_question(turn.question)}'
+        f'<article class="turn running" aria-busy="true">{bubble(turn.question)}'
         f'<div class="answer">{tool_steps.drawn(steps, busy=True)}<div class="said">{said}</div>'
         f'<div class="foot"><span class="meta">{_adapter(turn)} is answering</span></div></div></article>'
     )
@@ -55,8 +66,7 @@ def unsent(question: str, problem: Exception) -> str:
     again = '<button type="button" class="small" data-click="#send">Try again</button>'
     said = f"{escape(sentence(problem))} Your question is back in the box below."
     return (
-        f'<article class="turn">{_question(question)}'
-        f'<div class="answer">{notice(said, again)}</div></article>'
+        f'<article class="turn">{bubble(question)}<div class="answer">{notice(said, again)}</div></article>'
     )
 
 
@@ -77,13 +87,24 @@ def _turn(row: Shown, opinion: Verdict | None, busy: bool, approves: bool) -> st
         said += f'<div class="said">{markdown.render_settled(turn.answer, sources.places(turn))}</div>'
     return (
         f'<article class="turn" data-turn="{escape(turn.id)}">'
-        f'{_question(turn.question, _question_foot(row, busy))}<div class="answer">'
-        f"{said}{_how_it_ended(turn, busy)}{sources.listed(turn)}{_answer_foot(row, opinion, busy, approves)}"
+        f'{bubble(turn.question, _question_foot(row, busy))}<div class="answer">'
+        f"{said}{_how_it_ended(turn, busy)}{sources.listed(turn)}{_corrected(turn, opinion)}"
+        f"{_answer_foot(row, opinion, busy, approves)}"
         "</div></article>"
     )
 
 
-def _question(text: str, foot: str = "") -> str:
+def _corrected(turn: Turn, opinion: Verdict | None) -> str:
+    if opinion is None or not opinion.correction:
+        return ""
+    return (
+        '<details class="corrected"><summary>Your correction</summary>'
+        f"{difference(turn.answer, opinion.correction)}</details>"
+    )
+
+
+def bubble(text: str, foot: str = "") -> str:
+    """What somebody asked, as a bubble."""
     return (
         '<div class="question"><span class="unseen">You asked:</span>'
         f'<div class="bubble">{escape(text)}</div>{foot}</div>'
@@ -109,13 +130,14 @@ def _answer_foot(row: Shown, opinion: Verdict | None, busy: bool, approves: bool
         # After the others a notice offers to try again.
         parts.append(drawn("again", "Answer again", "answer_again", off=busy, turn=turn.id))
     if turn.answer and turn.status != "pending":
-        parts += _thumbs(turn, opinion)
+        parts += thumbs(turn, opinion)
         parts += [button("Approve", "approve_answer", look="quiet", turn=turn.id)] if approves else []
     parts.append(_meta(turn))
     return f'<div class="foot">{"".join(parts)}</div>'
 
 
-def _thumbs(turn: Turn, opinion: Verdict | None) -> list[str]:
+def thumbs(turn: Turn, opinion: Verdict | None) -> list[str]:
+    """The two thumbs under an answer, and what goes with a vote."""
     given = opinion.thumb if opinion else None
     parts = [
         thumb(turn.id, "up", "Good answer", given == "up"),
@@ -124,7 +146,7 @@ def _thumbs(turn: Turn, opinion: Verdict | None) -> list[str]:
     if turn.asked and given is None:
         # Beside the thumbs of answers that chance has chosen: from these what all people think is estimated.
         parts.append('<span class="ask">Was this answer good? Your vote on this one counts for all.</span>')
-    if given == "down":
+    if given is not None:
         told = opinion is not None and bool(opinion.reasons or opinion.comment or opinion.correction)
         label = "Your feedback" if told else "Tell us more"
         parts.append(button(label, "say_more", look="quiet", turn=turn.id))

@@ -49,3 +49,17 @@ def short_time(milliseconds: float) -> str:
 def amount(value: float) -> str:
     """`1,200`, and `2.5` where it is small."""
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+
+
+_BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari", "curl", "python")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
+_NAMES = {"Edg": "Edge", "OPR": "Opera", "Mac OS X": "macOS", "python": "Python"}
+
+
+def browser(agent: str) -> str:
+    """What a browser says of itself, as its person would call it: `Firefox on Linux`."""
+    found = [
+        next((_NAMES.get(word, word) for word in words if word in agent), "")
+        for words in (_BROWSERS, _SYSTEMS)
+    ]
+    return " on ".join(filter(None, found)) or "another browser"

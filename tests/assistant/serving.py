@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from assistant import api
+from assistant import api, api_errors, exchange_api, personal_api, unserved
 from assistant.accounts import Accounts
-from assistant.app import BodyLimit
+from assistant.audit import Audit
+from assistant.body_limit import BodyLimit
 from assistant.chat import Chat
+from assistant.deletions import Deletions
 from assistant.engine.client import Engines
 from assistant.metrics import Metrics
+from assistant.request_ids import RequestIds
 from assistant.requests import LARGEST_BODY
 from assistant.tools import Toolbox
 from feedback.database import Database
@@ -46,6 +49,10 @@ class Site:
     metrics: Metrics
     portal: Any = None
     """The event loop in which the application runs, if it does in this process."""
+    deletions: Any = None
+    """What deletes people's data; nothing works on it by itself."""
+    dropped: list[str] = field(default_factory=list)
+    """What was taken out of the index."""
     unready: str | None = None
     """What `/readyz` is to say."""
 
@@ -96,17 +103,26 @@ def site(database: Database, home: Path, fake: FakeEngine, toolbox: Toolbox | No
         app,
         store,
         Accounts(database),
-        Runs(database),
+        Runs(database, witness=Audit(database).within),
         registry,
         Canaries(database, registry),
         Metrics(),
     )
-    api.install_errors(app)
+    api_errors.install(app)
     routes = api.router(
         chat, found.accounts, found.runs, registry, found.canaries, lambda: found.unready, found.metrics
     )
     app.include_router(routes)
-    app.add_middleware(BodyLimit, largest=LARGEST_BODY)
+    deletions = Deletions(
+        database, found.accounts, found.runs, found.canaries, home, lambda key: found.dropped.append(key)
+    )
+    user, admin = api.bearer(found.accounts, "user"), api.bearer(found.accounts, "admin")
+    app.include_router(exchange_api.router(store, database, admin))
+    app.include_router(personal_api.router(store, registry, deletions, user, admin))
+    found.deletions = deletions
+    app.add_middleware(BodyLimit, largest=LARGEST_BODY, larger={exchange_api.IMPORT: exchange_api.LARGEST})
+    app.add_middleware(RequestIds)
+    app.include_router(unserved.router(user))
     return found
 
 

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from assistant.api import _chain, run_as_json
+from assistant.audit import Audit
 from assistant.requests import LARGEST_BODY
 from assistant.tools import Toolbox
 from feedback.database import Database, DatabaseUnavailable
@@ -117,6 +118,19 @@ MATRIX: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/v1/adapters/{name}/canary"): ("admin", {"reason": "try it"}),
     ("POST", "/v1/adapters/canary-stop"): ("staff", {"reason": "it flatters"}),
     ADMINS_METRICS: ("admin", None),
+    ("GET", "/v1/models/{name}"): ("user", None),
+    ("GET", "/v1/conversations"): ("user", None),
+    ("GET", "/v1/conversations/{conversation_id}"): ("user", None),
+    ("GET", "/v1/feedback"): ("user", None),
+    ("GET", "/v1/me/export"): ("user", None),
+    ("DELETE", "/v1/me"): ("user", None),
+    ("GET", "/v1/deletions"): ("admin", None),
+    ("GET", "/v1/feedback/export"): ("admin", None),
+    ("POST", "/v1/feedback/import"): ("admin", None),
+    **{
+        (method, "/v1/{rest:path}"): ("user", None)
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    },
 }
 ROLES = ("user", "staff", "admin")
 
@@ -132,7 +146,7 @@ def test_a_route_is_open_to_its_role_and_those_above_only(
     house: Site, anybody: TestClient, route: tuple[str, str]
 ) -> None:
     (method, path), (least, body) = route, MATRIX[route]
-    path = path.replace("{name}", "lora-000000000001")
+    path = path.replace("{name}", "lora-000000000001").replace("{rest:path}", "nothing")
     statuses = {role: keyed(house, house.key(role, role)).request(method, path, json=body).status_code  # type: ignore[arg-type]
                 for role in ROLES}  # fmt: skip
     allowed = ROLES[ROLES.index(least) :]
@@ -511,7 +525,7 @@ def test_a_client_whose_patience_ends_stops_the_engine_too(
     person = house.accounts.get("ann").id
     until(lambda: house.store.conversations(person))
     conversation = house.store.conversations(person)[0].id
-    until(lambda: house.store.turns(conversation)[0].status != "pending")
+    until(lambda: [turn for turn in house.store.turns(conversation) if turn.status != "pending"])
     (turn,) = house.store.turns(conversation)
     assert (turn.status, turn.error) == ("stopped", None)
     assert waiting_for == "a whole answer" or turn.answer == ""
@@ -744,6 +758,15 @@ def test_a_run_is_queued_once_and_listed(house: Site, admin: TestClient) -> None
     assert (first.json()["state"], first.json()["due_by"]) == ("queued", "by hand: root")
     assert first.json() == run_as_json(house.runs.all()[0])
     assert "method: " in error(admin.post("/v1/runs", json={"method": "magic"}), 400)
+    assert "the rank is 7" in error(admin.post("/v1/runs", json={"recipe": {"rank": 7}}), 400)
+    assert "'base' can't be chosen" in error(admin.post("/v1/runs", json={"recipe": {"base": 1}}), 400)
+    house.runs.cancel(first.json()["id"])
+    assert admin.post("/v1/runs", json={"recipe": {"rank": 8}}).json()["recipe"] == {"rank": 8}
+    told = [
+        (row.who, row.door, row.what, row.after)
+        for row in Audit(house.store._database).page(what="run queued")
+    ]
+    assert told[0] == ("root", "api", "run queued", "rank 8")
 
 
 def test_promoting_and_rolling_back_over_http(house: Site, admin: TestClient) -> None:

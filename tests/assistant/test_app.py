@@ -126,7 +126,8 @@ def test_a_home_that_can_not_be_made_is_said_in_one_sentence(tmp_path: Path) -> 
 def test_pages_and_routes_share_one_set_of_services(house: House, pages: list[dict[str, Any]]) -> None:
     web(house)
     (given,) = pages
-    assert (given["accounts"], given["runs"], given["registry"]) == (
+    desk = given["desk"]
+    assert (given["accounts"], desk.runs, desk.registry) == (
         house.accounts,
         house.runs,
         house.registry,
@@ -253,11 +254,11 @@ def test_behind_real_pages_the_routes_for_programs_keep_their_own_errors(
 def test_the_pages_are_given_the_newest_comparison(house: House, pages: list[dict[str, Any]]) -> None:
     web(house)
     (given,) = pages
-    assert given["comparison"]() is None
+    assert given["desk"].comparison() is None
     now = datetime.now(UTC)
     found = Comparison(now, "m", None, "the store", 3, Judge("j"), (), (), ("Helps here: nothing.",), ())
     keep(house.settings.home, found)
-    assert given["comparison"]() == found
+    assert given["desk"].comparison() == found
 
 
 # -- the worker ------------------------------------------------------------------------------------
@@ -299,7 +300,7 @@ def test_without_a_worker_the_web_part_keeps_the_days(house: House, pages: list[
         until(lambda: 'apprentice_today_answers{adapter="base",outcome="complete"} 1.0' in figures(client))
     assert house.monitor.days.mark().beat_at is None
     (given,) = pages
-    assert (given["monitor"], given["cost_per_hour"]) == (house.monitor, 0.0)
+    assert (given["desk"].monitor, given["desk"].cost_per_hour) == (house.monitor, 0.0)
 
 
 def figures(client: TestClient) -> str:

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from assistant import api, approvals_api
+from assistant import api, api_errors, approvals_api
 from assistant.accounts import Accounts
 from feedback.database import Database
 from tests.assistant.test_approvals import ASKED, World
@@ -24,7 +24,7 @@ def world(sqlite: Database) -> Iterator[World]:
 @pytest.fixture
 def app(world: World, sqlite: Database) -> FastAPI:
     found = FastAPI()
-    api.install_errors(found)
+    api_errors.install(found)
     staff = api.bearer(Accounts(sqlite), "staff")
     found.include_router(approvals_api.router(world.approvals, lambda: world.live, staff))
     return found

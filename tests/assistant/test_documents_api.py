@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from assistant import api, documents_api
+from assistant import api, api_errors, documents_api
 from assistant.accounts import Accounts
-from assistant.app import BodyLimit
+from assistant.body_limit import BodyLimit
 from assistant.library import Library
 from assistant.settings import read
 from feedback.database import Database
@@ -59,7 +59,7 @@ def desk(sqlite: Database, home: Path) -> Iterator[Desk]:
     for name, role in people:
         accounts.add(name, role)
     accounts.set_groups("sam", ["sales"])
-    api.install_errors(app)
+    api_errors.install(app)
     app.include_router(
         documents_api.router(library, api.bearer(accounts, "user"), api.bearer(accounts, "staff"))
     )

@@ -74,3 +74,71 @@ def test_whether_documents_are_looked_through_is_not_for_the_engine() -> None:
     asked = ChatRequest.model_validate({"messages": [{"role": "user", "content": "Hi"}], "grounded": False})
     assert asked.grounded is False
     assert asked.sampling() == {}
+
+
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+NAMED = {"type": "function", "function": {"name": "look"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"functions": [{"name": "f"}]}, "send `tools`"),
+        ({"function_call": "auto"}, "send `tool_choice`"),
+        ({"audio": {"voice": "x"}}, "text only"),
+        ({"modalities": ["text", "audio"]}, "text only"),
+        ({"web_search_options": {"search_context_size": "low"}}, "documents of this house"),
+        ({"stop": ""}, "1 to 1000 characters"),
+        ({"stop": ["x"] * 17}, "at most 16"),
+        ({"stop": ["x" * 1001]}, "1 to 1000 characters"),
+        ({"tools": [{}]}, "of the type `function`"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "of the type `function`"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "letters, digits"),
+        ({"tool_choice": "required"}, "needs `tools`"),
+        ({"tool_choice": "sometimes", "tools": [TOOL]}, "`required`"),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "x"}}, "tools": [TOOL]},
+            "none of the tools",
+        ),
+        ({"tool_choice": NAMED}, "needs `tools`"),
+        ({"response_format": {"type": "xml"}}, "json_schema"),
+        ({"response_format": {"type": "json_schema"}}, "needs a `schema`"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "needs a `schema`"),
+        ({"stream_options": {"include_usage": True}}, "send `stream`"),
+        ({"top_logprobs": 3}, "needs `logprobs`"),
+        ({"logprobs": True, "top_logprobs": 21}, "20"),
+        ({"top_k": -2}, "top_k"),
+        ({"logit_bias": {str(n): 1 for n in range(1001)}}, "logit_bias"),
+    ],
+)
+def test_what_would_change_the_answer_and_is_not_served_is_refused(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        ChatRequest.model_validate({"messages": HELLO} | given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tool_choice": "none"},
+        {"tool_choice": NAMED, "tools": [TOOL], "parallel_tool_calls": False},
+        {"response_format": {"type": "text"}},
+        {"response_format": {"type": "json_object"}},
+        {"stop": ["\n\n", "END"]},
+        {"seed": 7, "logprobs": True, "top_logprobs": 20},
+        {"top_k": 20, "min_p": 0.1, "repetition_penalty": 1.1},
+    ],
+)
+def test_what_is_served_reaches_the_engine_as_it_is(given: dict[str, Any]) -> None:
+    ignored = {
+        "store": False,
+        "metadata": {"a": "b"},
+        "user": "me",
+        "service_tier": "auto",
+        "modalities": ["text"],
+    }
+    assert ChatRequest.model_validate({"messages": HELLO} | given | ignored).sampling() == given
+
+
+def test_of_two_names_for_the_same_limit_the_newer_one_counts() -> None:
+    asked = ChatRequest.model_validate({"messages": HELLO, "max_tokens": 5, "max_completion_tokens": 9})
+    assert asked.sampling() == {"max_completion_tokens": 9}

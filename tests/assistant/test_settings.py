@@ -270,3 +270,26 @@ def test_the_starter_brings_its_own_system_prompt_unless_there_is_another(
 def test_every_bound_lets_its_own_default_in() -> None:
     found = Settings()
     assert found.training == TrainingSettings()
+
+
+def test_what_is_reviewed_can_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("APPRENTICE_REVIEW__DOUBLE_SHARE", "0.25")
+    monkeypatch.setenv("APPRENTICE_REVIEW__QUOTAS", '{"disputed": 1, "random": 3}')
+    found = settings.read().review
+    assert (found.double_share, dict(found.quotas)) == (0.25, {"disputed": 1, "random": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOUBLE_SHARE", "1.5"),
+        ("LEASE_MINUTES", "0"),
+        ("QUOTAS", '{"gut feeling": 1}'),
+        ("QUOTAS", "disputed"),
+        ("GUIDELINE", "/nowhere/guide.md"),
+    ],
+)
+def test_a_bad_setting_of_reviews_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"APPRENTICE_REVIEW__{name}", value)
+    with pytest.raises(BadSetting, match=f"APPRENTICE_REVIEW__{name}"):
+        settings.read()

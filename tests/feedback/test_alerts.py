@@ -69,3 +69,13 @@ def test_of_many_processes_that_say_the_same_one_is_heard(database: Database) ->
     for thread in threads:
         thread.join()
     assert rows(database) == 1
+
+
+def test_what_happened_in_a_moment_is_kept_once_for_a_while(database: Database) -> None:
+    alerts, quiet = Alerts(database), timedelta(seconds=30)
+    assert alerts.happened(PARKED, NOON, quiet)
+    assert not alerts.happened(PARKED, NOON + timedelta(seconds=29), quiet)
+    assert alerts.happened(FELL, NOON, quiet)
+    assert alerts.happened(PARKED, NOON + timedelta(seconds=31), quiet)
+    assert alerts.open() == []
+    assert rows(database) == 3

@@ -64,7 +64,10 @@ def test_a_regeneration_is_the_same_prompt_in_the_same_place_after_an_answer(dat
 def conversation(database: Database) -> str:
     with database.write() as connection:
         connection.execute(
-            text("INSERT INTO conversations VALUES ('conv', 'ann', '', '', :at, :at, true)"),
+            text(
+                "INSERT INTO conversations (id, person_id, title, opening, created_at, updated_at) "
+                "VALUES ('conv', 'ann', '', '', :at, :at)"
+            ),
             {"at": "2026-05-01"},
         )
     return "conv"

@@ -21,6 +21,7 @@ from feedback.counting import id_at
 from feedback.database import Database, connect
 from feedback.days import LAG, Days
 from feedback.figures import Figures, total
+from feedback.restoring import restore
 from feedback.schema import metadata, turns
 from feedback.store import Store
 from tests.feedback.days import correct, plans_of, turn, vote, watched
@@ -191,7 +192,8 @@ def test_what_is_brought_in_from_elsewhere_counts_on_its_day(database: Database,
         connection.execute(text("DELETE FROM ratings"))
         connection.execute(text("DELETE FROM turns WHERE id < :noon"), {"noon": id_at(NOON)})
     assert set(refresh(days, NOON + HOUR)) == {("2026-05-01", "")}
-    store.restore(histories)
+    with database.write() as connection:
+        restore(connection, histories)
     found = refresh(days, NOON + 2 * HOUR)
     assert found == from_scratch(database)
     assert [figures.complete for figures in found.values()] == [1, 1, 1]

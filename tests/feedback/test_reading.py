@@ -24,7 +24,7 @@ def test_an_empty_store_reads_as_nothing(store: Store) -> None:
     assert store.judged([]) == []
     assert store.choices() == []
     assert list(store.histories()) == []
-    assert store.newest() == {"ratings": 0, "corrections": 0, "choices": 0}
+    assert store.newest() == {"ratings": 0, "corrections": 0, "choices": 0, "reviews": 0}
 
 
 def test_judged_turns_come_in_turn_order_with_live_opinions_only(store: Store) -> None:
@@ -127,3 +127,13 @@ def test_opening_turns_come_newest_first_page_by_page(store: Store, monkeypatch:
     found = list(store.opening_turns())
     assert [turn.id for turn, _ in found] == [again.id, second.id, first.id]
     assert {opening for _, opening in found} == {"Hello?"}
+
+
+def test_votes_of_guests_are_kept_and_count_for_nothing(store: Store) -> None:
+    """One person may be any number of guests."""
+    turn = asked(store)
+    rating = store.judge(turn.id, "ann", "guest", Verdict("up"))
+    assert store.votes(0) == []
+    assert [history.ratings[0].role for history in store.histories()] == ["guest"]
+    store.judge(turn.id, "ann", "user", Verdict("up"))
+    assert len(store.votes(rating.id)) == 1

@@ -8,6 +8,7 @@ from typing import Any
 from feedback import schema
 from feedback.database import Database
 from feedback.records import Choice, Correction, History, Rating, Turn, prompt_key
+from feedback.restoring import restore
 from feedback.store import Store
 from tests.feedback.test_store import rows
 
@@ -34,7 +35,12 @@ def a_history(turn_id: str = "turn-1", **more: Any) -> History:
     return History(turn, "A title", "Hi", **more)
 
 
-def test_restored_turns_are_as_they_were(store: Store) -> None:
+def restored(database: Database, histories: list[History]) -> list[str]:
+    with database.write() as connection:
+        return restore(connection, histories)
+
+
+def test_restored_turns_are_as_they_were(store: Store, database: Database) -> None:
     ratings = (
         Rating(7, "turn-1", "ann", "user", "up", [], "", NOW),
         Rating(9, "turn-1", "ann", "user", "down", ["wrong"], "no", NOW + timedelta(minutes=1)),
@@ -43,7 +49,7 @@ def test_restored_turns_are_as_they_were(store: Store) -> None:
     second = a_history(
         "turn-2", parent_id="turn-1", choices=(Choice(3, "turn-1", "turn-2", "ann", "user", "first", NOW),)
     )
-    assert store.restore([a_history(ratings=ratings, corrections=corrections), second]) == ["", ""]
+    assert restored(database, [a_history(ratings=ratings, corrections=corrections), second]) == ["", ""]
     [judged] = store.judged()
     assert judged.turn.answer == "Hello."
     assert [rating.thumb for rating in judged.ratings] == ["down"]
@@ -58,14 +64,15 @@ def test_restored_turns_are_as_they_were(store: Store) -> None:
 def test_what_does_not_fit_is_left_out_with_a_reason(store: Store, database: Database) -> None:
     rating = Rating(7, "turn-x", "ann", "user", "up", [], "", NOW)
     choice = Choice(3, "turn-8", "turn-9", "ann", "user", "first", NOW)
-    reasons = store.restore(
+    reasons = restored(
+        database,
         [
             a_history(),
             a_history(),
             a_history("turn-3", person_id="bob", ratings=(rating,)),
             a_history("turn-4", parent_id="turn-none"),
             a_history("turn-9", choices=(choice,)),
-        ]
+        ],
     )
     said = ["", "here already", "somebody else", "turn before", "turn-8"]
     assert all(part in reason for part, reason in zip(said, reasons, strict=True))
@@ -73,6 +80,6 @@ def test_what_does_not_fit_is_left_out_with_a_reason(store: Store, database: Dat
     assert rows(database, schema.ratings) == 0
 
 
-def test_a_switched_off_conversation_comes_back_switched_off(store: Store) -> None:
-    assert store.restore([a_history(grounded=False)]) == [""]
+def test_a_switched_off_conversation_comes_back_switched_off(store: Store, database: Database) -> None:
+    assert restored(database, [a_history(grounded=False)]) == [""]
     assert not store.conversation("conv-1", "ann").grounded

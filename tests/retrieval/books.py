@@ -85,6 +85,8 @@ class FakeSearch:
         kinds: Collection[str] = ("document",),
         most: int = 4,
         floor: float | None = None,
+        grow: bool = False,
+        lines: int = 0,
     ) -> list[Hit]:
         words = set(question.lower().split())
         found = []

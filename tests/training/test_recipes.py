@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from dataclasses import fields, replace
 from pathlib import Path
@@ -139,3 +140,44 @@ def test_what_does_not_tell_its_size(tmp_path: Path, raw: bytes) -> None:
 
 def test_the_device_is_found_without_torch() -> None:
     assert recipes.device() in ("cpu", "cuda")
+
+
+def test_what_a_person_wants_otherwise_is_in_the_recipe_with_its_reason() -> None:
+    chosen = recipes.choose(base="b", parameters=8_700_000, examples=48, device="cpu")
+    found = recipes.adjust(chosen, {"rank": 8, "epochs": 2.0})
+    assert (found.rank, found.alpha, found.epochs) == (8, 16, 2.0)
+    assert found.reasons[-1] == "Chosen by hand: rank 8, epochs 2.0."
+    assert recipes.adjust(chosen, {}) is chosen
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        ({"rank": "7"}, "the rank is 7, not one of"),
+        ({"rank": "8.5"}, "rank is '8.5', not a whole number"),
+        ({"epochs": "900"}, "epochs is 900.0, not within 1e-06 and 50"),
+        ({"epochs": "nan"}, "epochs is nan, not within"),
+        ({"learning_rate": "fast"}, "learning rate is 'fast', not a number"),
+        ({"method": "ppo"}, "the method is 'ppo', not one of"),
+        ({"base": "x"}, "'base' can't be chosen"),
+    ],
+)
+def test_what_can_not_be_trained_is_refused_in_one_sentence(texts: dict[str, str], why: str) -> None:
+    chosen = recipes.choose(base="b", parameters=8_700_000, examples=48, device="cpu")
+    with pytest.raises(Refused, match=re.escape(why)):
+        recipes.wanted(texts, chosen)
+
+
+def test_texts_of_a_form_want_only_what_differs() -> None:
+    chosen = recipes.choose(base="b", parameters=8_700_000, examples=48, device="cpu")
+    texts = {
+        "rank": "16",
+        "epochs": " 2 ",
+        "beta": "",
+        "method": "dpo",
+        "learning_rate": f"{chosen.learning_rate}",
+    }
+    assert recipes.wanted(texts, chosen) == {"epochs": 2.0}
+    assert recipes.steps_of(chosen, 0) == 0
+    assert recipes.steps_of(recipes.adjust(chosen, {"epochs": 2.0}), 48) == 2 * 48 // chosen.batch_size
+    assert all(recipes.bounds(name) for name in recipes.CHOOSABLE)

@@ -13,13 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback.records import Choice, Correction, Judged, Rating, Turn, normalise, prompt_key
+from feedback.records import Choice, Correction, Judged, Rating, Review, Turn, normalise, prompt_key
 from training.screening import (
     LONGEST_ANSWER,
     LONGEST_PROMPT,
+    heard,
     held_out,
     inimitable,
     is_echo,
+    known,
     screen,
     unfit,
     usable_votes,
@@ -53,6 +55,13 @@ def a_turn(**changes: Any) -> Turn:
 
 def rating(thumb: Any = "down", number: int = 1, person: str = "ann") -> Rating:
     return Rating(number, "turn-1", person, "user", thumb, (), "", NOW)
+
+
+def review(verdict: Any = "wrong", fault: Any = None, number: int = 1, **more: Any) -> Review:
+    known = {"person_id": "sam", "correction": "", "include": True, "approve": False, **more}
+    return Review(
+        number, "turn-1", role="staff", verdict=verdict, fault=fault, comment="", created_at=NOW, **known
+    )
 
 
 def correction(text: str = "Tomorrow.", number: int = 1) -> Correction:
@@ -254,3 +263,90 @@ def test_a_clear_choice_is_a_vote_too() -> None:
     assert usable_votes([], {}, choices, turns) == 1
     assert usable_votes([], {"choices": 1}, choices, turns) == 0
     assert usable_votes([], {}, choices) == 0
+
+
+# -- what staff found on the page for reviews
+
+
+def test_one_of_the_staff_is_enough_to_keep_a_turn_from_training() -> None:
+    seen = (review("right"), review("wrong", "style", 2, person_id="sue", include=False))
+    assert screen([Judged(a_turn(), TRAINED, (rating("up"),), reviews=seen)]) == ([], {"excluded": 1})
+
+
+def test_an_invalid_vote_is_no_vote() -> None:
+    item = Judged(a_turn(), TRAINED, (rating("down"),), (correction(),), reviews=(review("invalid"),))
+    assert screen([item]) == ([], {"invalid_vote": 1})
+    # What staff themselves said of it stays.
+    staff = replace(rating("down", 2, "sue"), role="staff")
+    [kept] = screen([replace(item, ratings=(rating("down"), staff))])[0]
+    assert (kept.ratings, kept.corrections) == ((staff,), ())
+
+
+@pytest.mark.parametrize("fault", ["facts", "retrieval"])
+def test_what_documents_must_tell_is_not_learned_by_heart(fault: str) -> None:
+    item = Judged(a_turn(), TRAINED, (rating("down"),), reviews=(review("wrong", fault, correction="42."),))
+    assert screen([item]) == ([], {"knowledge": 1})
+
+
+@pytest.mark.parametrize("fault", ["style", "refusal", "unsafe", "unanswerable"])
+def test_a_matter_of_manners_is_learned_whatever_the_rule_had_found(fault: str) -> None:
+    turn = a_turn(searched="Where is my order?")
+    item = Judged(turn, TRAINED, (rating("down"),), cause="missing", reviews=(review("wrong", fault),))
+    assert screen([item])[1] == {}
+    assert screen([replace(item, reviews=())])[1] == {"missing": 1}
+
+
+def test_an_echo_is_not_imitated_because_staff_found_it_right() -> None:
+    dictated = "say that " + " ".join(f"word{number}" for number in range(30))
+    turn = a_turn(question=dictated, answer=dictated)
+    assert screen([Judged(turn, TRAINED, reviews=(review("right"),))]) == ([], {"echo": 1})
+
+
+def test_too_long_a_correction_of_staff_is_taken_off() -> None:
+    long = review("wrong", "style", correction="x" * (LONGEST_ANSWER + 1))
+    [kept] = screen([Judged(a_turn(), TRAINED, reviews=(long,))])[0]
+    assert kept.reviews[0].correction == ""
+
+
+def test_reviews_make_a_run_due_too() -> None:
+    item = Judged(a_turn(), TRAINED, reviews=(review("right", number=7),))
+    assert usable_votes([item], {}) == 1
+    assert usable_votes([item], {"reviews": 7}) == 0
+    assert usable_votes([replace(item, reviews=(review("invalid"),))], {}) == 0
+
+
+def test_what_a_person_keeps_from_learning_is_dropped_whole() -> None:
+    item = Judged(a_turn(question=TRAINED), TRAINED, (rating("up"),), (correction(),))
+    withheld = replace(item, learned_from=False)
+    assert screen([item]) == ([item], {})
+    assert screen([withheld]) == ([], {"withheld": 1})
+    assert usable_votes([withheld], {}) == 0
+    other = Judged(a_turn(id="turn-2"), TRAINED)
+    choice = Choice(1, "turn-1", "turn-2", "ann", "user", "first", NOW)
+    assert usable_votes([], {}, [choice], {"turn-1": item, "turn-2": other}) == 1
+    assert usable_votes([], {}, [choice], {"turn-1": withheld, "turn-2": other}) == 0
+
+
+def test_what_guests_say_teaches_nothing() -> None:
+    """One person may be any number of guests."""
+    guest = replace(rating("up"), role="guest")
+    item = Judged(a_turn(), TRAINED, (guest, rating("down", 2)), (replace(correction(), role="guest"),))
+    (kept,), dropped = screen([item])
+    assert kept.ratings == (rating("down", 2),)
+    assert kept.corrections == ()
+    assert dropped == {}
+    assert screen([replace(item, ratings=(guest,))])[1] == {"no_opinion": 1}
+    assert usable_votes([replace(item, ratings=(guest,))], {}) == 0
+    choice = Choice(1, "turn-1", "turn-2", "ann", "guest", "first", NOW)
+    assert known([choice, replace(choice, role="user")]) == (replace(choice, role="user"),)
+
+
+def test_an_export_hears_what_a_run_would_hear() -> None:
+    guest, user = replace(rating("up"), role="guest"), rating("down", 2)
+    item = Judged(a_turn(), TRAINED, (guest, user))
+    assert heard(item) == replace(item, ratings=(user,))
+    assert heard(replace(item, learned_from=False)) is None
+    assert heard(replace(item, reviews=(review("right", include=False),))) is None
+    invalid = heard(replace(item, reviews=(review("invalid"),)))
+    assert invalid is not None
+    assert invalid.ratings == ()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 import pytest
 
-from feedback.records import Choice, Correction, Judged, Rating, Turn, prompt_key
+from feedback.records import Choice, Correction, Judged, Rating, Review, Turn, prompt_key
 from training.screening import held_out
 from training.settling import (
     context_key,
+    named,
     question_text,
     settle,
     settle_choices,
@@ -242,3 +244,54 @@ def test_choices_between_what_can_not_be_compared_are_counted() -> None:
     assert settle_choices(chosen("ann:second", second="cut"), shown) == ([], {"cut_off": 1})
     [one] = settle_choices(chosen("ann:first", second="cut"), shown)[0]
     assert one.loser.turn.id == "cut"
+
+
+# -- what staff found on the page for reviews
+
+
+def reviewed(item: Judged, *found: str, correction: str = "") -> Judged:
+    """The same with reviews written `person:verdict`, the oldest first."""
+    rows = []
+    for text in found:
+        person, verdict = text.split(":")
+        rows.append(
+            Review(
+                next(NUMBERS), item.turn.id, person, "staff", verdict, None, correction, True, False, "", NOW
+            )  # type: ignore[arg-type]
+        )
+    return replace(item, reviews=tuple(rows))
+
+
+def test_staff_win_over_users_and_over_their_own_thumb() -> None:
+    users = judged(a_turn(), "ann:up", "bob:up", "sam:up:staff")
+    [answer] = settle([reviewed(users, "sam:wrong")])[0]
+    assert (answer.up, answer.people) == (False, ("sam",))
+    assert answer.votes[0].startswith("review:")
+
+
+def test_two_staff_of_two_minds_cancel_and_an_invalid_vote_says_nothing() -> None:
+    assert settle([reviewed(judged(a_turn(), "ann:up"), "sam:right", "sue:wrong")]) == ([], 1)
+    assert verdicts(reviewed(judged(a_turn()), "sam:right", "sue:invalid")) == [True]
+
+
+def test_a_reviewers_correction_stands_above_those_of_users() -> None:
+    item = reviewed(judged(a_turn(), "ann:down"), "sam:wrong", correction="Better.")
+    item = replace(item, corrections=(Correction(1, item.turn.id, "ann", "user", "Worse.", NOW),))
+    [(found, row)] = settle_corrections([item])
+    assert (found.turn.id, row.text, named(row)) == (item.turn.id, "Better.", f"review:{row.id}")
+
+
+def test_a_user_corrects_nothing_that_a_reviewer_found_right() -> None:
+    item = reviewed(judged(a_turn()), "sam:right")
+    item = replace(item, corrections=(Correction(1, item.turn.id, "ann", "user", "Worse.", NOW),))
+    assert settle_corrections([item]) == []
+
+
+def test_a_choice_of_an_excluded_answer_comes_to_nothing() -> None:
+    first, second = judged(a_turn("One.")), judged(a_turn("Two."))
+    out = reviewed(second, "sam:wrong")
+    out = replace(out, reviews=tuple(replace(row, include=False) for row in out.reviews))
+    choice = Choice(1, first.turn.id, second.turn.id, "ann", "user", "first", NOW)
+    turns = {first.turn.id: first, second.turn.id: second}
+    assert len(settle_choices([choice], turns)[0]) == 1
+    assert settle_choices([choice], {**turns, second.turn.id: out}) == ([], {"choice_unfit": 1})

@@ -171,7 +171,7 @@ def test_where_nothing_was_said_since_the_votes_are_not_read_again(
 ) -> None:
     found, reads = worker(rig), []
     judged = Store.judged
-    monkeypatch.setattr(Store, "judged", lambda self: reads.append(1) or judged(self))
+    monkeypatch.setattr(Store, "judged", lambda self, *ids: reads.append(1) or judged(self, *ids))
     vote(rig.store, 2)
     for _ in range(5):
         found.queue_if_due()

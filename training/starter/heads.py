@@ -1,4 +1,7 @@
-"""The system prompts that conversations begin with. Knows nothing of what is said after them."""
+"""The system prompts that conversations begin with.
+
+Knows nothing of what is said after them.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from assistant import api, app, documents_api, library
+from assistant import api, api_errors, app, documents_api, library
 from assistant.app import House
 from assistant.files import write_json
 from assistant.library import Library
@@ -124,7 +124,7 @@ def web(house: House, books: Books) -> Iterator[Library]:
     held.start()
     served_app = FastAPI()
     served_app.add_api_route("/healthz", lambda: {"status": "alive"})
-    api.install_errors(served_app)
+    api_errors.install(served_app)
     keys = api.bearer(house.accounts, "user"), api.bearer(house.accounts, "staff")
     served_app.include_router(documents_api.router(held, *keys))
     with served(served_app) as url:

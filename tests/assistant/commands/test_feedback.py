@@ -63,7 +63,7 @@ def test_what_goes_out_raw_comes_in_again(cli: Cli, house: House, tmp_path: Path
     out, other = tmp_path / "raw.jsonl", tmp_path / "other"
     cli("feedback", "export", "--format", "raw", "--out", str(out))
     done = cli("feedback", "import", str(out), "--home", str(other))
-    assert (done.status, done.out) == (0, "1 turns read, 0 lines refused\n")
+    assert (done.status, done.out) == (0, "1 lines read, 0 refused\n")
     cli("feedback", "export", "--format", "raw", "--out", str(tmp_path / "again.jsonl"), "--home", str(other))
     assert turn_id in (tmp_path / "again.jsonl").read_text()
     assert json.loads(cli("status", "--json", "--home", str(other)).out)["feedback"]["corrections"] == 1
@@ -77,7 +77,7 @@ def test_lines_that_can_not_be_used_are_named_and_the_others_are_read(
     cli("feedback", "export", "--format", "raw", "--out", str(out))
     out.write_text("not JSON\n" + out.read_text())
     done = cli("feedback", "import", str(out), "--home", str(tmp_path / "other"))
-    assert (done.status, done.out) == (1, "1 turns read, 1 lines refused\n")
+    assert (done.status, done.out) == (1, "1 lines read, 1 refused\n")
     assert done.err.startswith("line 1: ")
 
 
@@ -95,3 +95,15 @@ def test_approved_answers_are_listed_and_taken_back(cli: Cli, house: House) -> N
     found = json.loads(cli("feedback", "approvals", "--take-back", made.id, "--json").out)
     assert [one["state"] for one in found] == ["ended"]
     assert cli("feedback", "approvals", "--take-back", "appr-none").status == 1
+
+
+def test_other_tools_files_are_read_and_a_second_time_known(cli: Cli, house: House, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    row = {"prompt": "Where is it?", "chosen": "On its way.", "rejected": "No idea."}
+    file.write_text(json.dumps(row) + "\n" + json.dumps({"x": 1}) + "\n")
+    first = cli("feedback", "import", str(file))
+    assert (first.status, first.out) == (1, "1 lines read, 1 refused\n")
+    assert "line 2: it has none of the known forms" in first.err
+    second = cli("feedback", "import", str(file), "--json")
+    assert (json.loads(second.out)["known"], json.loads(second.out)["id"]) == (1, None)
+    assert len(house.store.choices()) == 1

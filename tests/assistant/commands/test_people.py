@@ -31,6 +31,24 @@ def test_an_account_is_made_listed_locked_and_deleted(cli: Cli, house: House) ->
     assert house.accounts.all() == []
 
 
+def test_who_signed_up_is_approved_and_who_was_locked_out_let_in(cli: Cli, house: House) -> None:
+    house.people.sign_up("ann", "correct horse")
+    assert json.loads(cli("user", "list", "--json").out)[0]["pending"]
+    assert cli("user", "approve", "ann").out == "ann is user\n"
+    assert cli("user", "role", "ann", "staff").out == "ann is staff\n"
+    assert cli("user", "role", "ann", "guest").status == 2
+    cli("user", "disable", "ann")
+    assert cli("user", "enable", "ann").out == "ann may come in again\n"
+    assert house.accounts.get("ann").may("staff")
+
+
+def test_a_link_chooses_a_password(cli: Cli, house: House) -> None:
+    cli("user", "add", "ann")
+    (address,) = cli("user", "link", "ann").out.splitlines()
+    house.people.spend_link(address.removeprefix("/password?token="), "correct horse")
+    assert house.accounts.sign_in("ann", "correct horse")
+
+
 def test_without_a_role_it_is_a_user(cli: Cli, house: House) -> None:
     assert cli("user", "add", "ann").out == "ann is user\n"
 

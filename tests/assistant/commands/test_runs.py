@@ -20,6 +20,19 @@ def test_a_run_is_queued_and_its_id_printed(cli: Cli, house: House) -> None:
     assert cli("train", "--method", "dpo").out == done.out, "one waits already"
 
 
+def test_a_recipe_can_be_wished_within_bounds(cli: Cli, house: House) -> None:
+    for wish, status, why in (
+        ("rank=7", 1, "the rank is 7, not one of"),
+        ("base=x", 1, "'base' can't be chosen"),
+        ("rank", 2, "NAME=VALUE"),
+    ):
+        done = cli("train", "--recipe", wish)
+        assert (done.status, why in done.err) == (status, True)
+    assert house.runs.all() == []
+    cli("train", "--recipe", "rank=8", "--recipe", "epochs=2")
+    assert house.runs.all()[0].wishes == {"rank": 8, "epochs": 2.0}
+
+
 @pytest.mark.parametrize(("state", "status"), [("done", 0), ("failed", 1), ("parked", 1), ("cancelled", 1)])
 def test_waiting_for_a_run_ends_as_the_run_does(
     cli: Cli, house: House, monkeypatch: pytest.MonkeyPatch, state: str, status: int

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from fastapi import FastAPI
 
 from assistant.accounts import AccountError, accounts, credentials
 from assistant.library import Library
+from assistant.reviewing import ReviewDesk
 from assistant.settings import read
 from assistant.ui import mount
 from feedback.database import Database, connect
 from feedback.records import Role
+from feedback.review_records import ReviewSettings
 from feedback.schema import metadata
 from tests.assistant.ui import scripted
 from tests.assistant.ui.scripted import House, ScriptedEngines, Shelf
@@ -45,6 +48,7 @@ class Site:
         self._database = database
         self.library = library
         self.complaints: list[str] = []
+        self.reviews = ReviewDesk(database, house.accounts, ReviewSettings(double_share=0.0))
         self.comparison: Comparison | None = None
         """What the admin page shows as the newest one."""
 
@@ -86,7 +90,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database = connect(f"sqlite:///{folder / 'all.db'}")
     with database.write() as connection:
         metadata.create_all(connection)
-    house = scripted.house(database, folder, people=False)
+    house = scripted.house(database, folder / "adapters", people=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -98,13 +102,11 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         app,
         chat=house.chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=house.engines.ready,
-        comparison=lambda: site.comparison,
-        monitor=house.monitor,
+        desk=replace(house.desk, comparison=lambda: site.comparison),
         library=library,
+        reviews=site.reviews,
+        # As good as never: a test that wants two answers lets chance say so.
+        choice_share=1e-12,
     )
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from assistant.ui.chat_events import ChatEvents
 from assistant.ui.page import Doorman
@@ -20,6 +22,13 @@ __all__ = ["chromium", "open_page", "running_site", "site"]
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 as weak as it goes: how long a guess takes is tested with the accounts."""
+    weak = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    monkeypatch.setattr(PasswordHash, "recommended", staticmethod(lambda: weak))
 
 
 @pytest.fixture

@@ -13,9 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from assistant.accounts import Accounts
+from assistant.audit import Audit
 from assistant.chat import Chat
 from assistant.errors import AssistantError, EngineUnavailable
 from assistant.grounds import Grounds
+from assistant.notices import Notices
+from assistant.origins import Setting
+from assistant.ui.desk import Desk
 from feedback.alerts import Alerts
 from feedback.database import Database
 from feedback.days import Days
@@ -23,7 +27,10 @@ from feedback.records import as_said
 from feedback.store import Store
 from retrieval.records import Hit
 from training.canaries import Canaries
+from training.due import Outlook
 from training.monitor import Monitor
+from training.preview import Previews
+from training.records import TrainingSettings
 from training.registry import Registry
 from training.runs import Runs
 
@@ -103,6 +110,9 @@ class House:
     engines: ScriptedEngines
     chat: Chat
     monitor: Monitor
+    audit: Audit
+    desk: Desk
+    """What the admin page is handed; its home is the parent of the adapters' folder."""
     shelf: Shelf
     """What is found in documents; none are there before `shelf.empty` is taken back."""
 
@@ -120,7 +130,8 @@ class Shelf:
 
 def house(database: Database, folder: Path, people: bool = True) -> House:
     """A house over an empty database."""
-    store, registry, engines = Store(database), Registry(database, folder), ScriptedEngines()
+    store, engines, audit = Store(database), ScriptedEngines(), Audit(database)
+    registry = Registry(database, folder, audit.within)
     accounts, shelf = Accounts(database), Shelf()
     if people:
         # Without a password, which takes a tenth of a second to hash.
@@ -136,9 +147,23 @@ def house(database: Database, folder: Path, people: bool = True) -> House:
         max_tokens=64,
         grounds=Grounds(shelf, engines, 800),  # type: ignore[arg-type]
     )
-    canaries, runs = Canaries(database, registry), Runs(database)
+    canaries, runs = Canaries(database, registry, witness=audit.within), Runs(database, witness=audit.within)
     monitor = Monitor(Days(database), Alerts(database), runs, store)
-    return House(store, accounts, registry, canaries, runs, engines, chat, monitor, shelf)
+    training = TrainingSettings()
+    desk = Desk(
+        runs=runs,
+        registry=registry,
+        canaries=canaries,
+        monitor=monitor,
+        outlook=Outlook(store, runs, training),
+        previews=Previews(store, training, "org/model"),
+        notices=Notices(database),
+        audit=audit,
+        settings=[Setting("APPRENTICE_MODEL", "starter", "default")],
+        home=folder.parent,
+        ready=engines.ready,
+    )
+    return House(store, accounts, registry, canaries, runs, engines, chat, monitor, audit, desk, shelf)
 
 
 def request(name: str | None = "uwe", **query: str) -> Any:

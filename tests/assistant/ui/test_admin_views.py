@@ -90,6 +90,9 @@ def test_only_what_passed_and_is_not_live_can_be_promoted() -> None:
     assert "adapter_promote" not in views.adapters([one], None, {one.name: None})
     retired = adapter(retired=True)
     assert "adapter_promote" not in views.adapters([retired], None, {one.name: evaluation()})
+    html = views.adapters([one], None, {one.name: evaluation()}, None, [one.name])
+    assert "learned from deleted data" in html
+    assert "adapter_promote" not in html
 
 
 def test_an_evaluation_shows_its_reasons_and_opens_by_itself_when_it_failed() -> None:

@@ -77,7 +77,7 @@ async def test_a_question_that_is_quicker_than_the_page_is_not_wiped_away(
     await last(events, page, events.ask(page, "How long?", request()))
     there = request(chat=page.conversation_id)
     seen = await last(events, reloaded, events.ask(reloaded, "And to Norway?", there))
-    assert set(await events.load(reloaded, there)) == {"person"}
+    assert set(await events.load(reloaded, there)) == {"person", "box"}
     assert reloaded.conversation_id == page.conversation_id
     assert "How long?" in seen["past"]
     assert len(turns(house, page)) == 2
@@ -103,14 +103,14 @@ async def test_an_answer_streams_and_is_stored(house: House, events: ChatEvents)
 async def test_an_answer_that_ends_while_it_is_drawn_is_not_taken_for_a_lost_one(
     house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = events._read
+    read = events._screens.read
 
     def slowly(*given: Any) -> Any:
         found = read(*given)
         time.sleep(0.05)
         return found
 
-    monkeypatch.setattr(events, "_read", slowly)
+    monkeypatch.setattr(events._screens, "read", slowly)
     page = Page()
     for parts in await play(events, page, events.ask(page, "How long?", request())):
         assert "Look again" not in parts.get("past", "")

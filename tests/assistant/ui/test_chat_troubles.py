@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from assistant.entry import AccountsSection
 from assistant.errors import EngineInterrupted
+from assistant.limits import Limits
 from assistant.ui.chat_events import ChatEvents, said
-from assistant.ui.page import Page
+from assistant.ui.page import Doorman, Page
+from assistant.ui.streams import Streams
 from feedback.records import NotFound
 from tests.assistant.ui.playing import is_visible, last
 from tests.assistant.ui.scripted import House, event, request
@@ -95,3 +98,21 @@ async def test_turns_that_are_not_there(events: ChatEvents, turn: str) -> None:
             await last(events, Page(), handler(Page(), request(), event(turn=turn)))
     with pytest.raises(NotFound):
         await events.edit_question(Page(), "", request(), event(turn=turn))
+
+
+async def test_a_question_that_comes_too_soon_is_not_lost(house: House) -> None:
+    limits = Limits(AccountsSection(chat_limit="1/minute", guest_limit="1/minute"))
+    door = Doorman(house.accounts, "guest", limits)
+    events, page = ChatEvents(house.chat, door, Streams(house.chat), []), Page()
+    await last(events, page, events.ask(page, "How long?", request()))
+    seen = await last(events, page, events.ask(page, "And abroad?", request()))
+    assert seen["box"] == "And abroad?"
+    assert "Too many questions: 1 per 1 minute is the limit; wait" in seen["now"]
+    assert len(house.engines.asked) == 1
+    # A guest is somebody else, with a limit of their own.
+    guest = house.accounts.by_session(house.accounts.new_guest())
+    assert guest is not None
+    theirs = Page()
+    await last(events, theirs, events.ask(theirs, "How long?", request(guest.name)), guest.name)
+    assert len(house.engines.asked) == 2
+    assert house.store.conversations(guest.id)[0].title == "How long?"

@@ -9,8 +9,10 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from assistant.entry import AccountsSection, OidcSection
+from assistant.limits import Limits
 from assistant.ui import entrance
-from assistant.ui.entrance import MOST_WRONG, PAUSE_SECONDS, Tries, account_of
+from assistant.ui.entrance import account_of
 from tests.assistant.ui.scripted import PASSWORD, House
 
 COOKIE = "apprentice_session"
@@ -72,41 +74,46 @@ def test_a_name_is_shown_again_as_text(people: House) -> None:
 
 def test_after_too_many_wrong_tries_there_is_a_pause(people: House) -> None:
     http = client(people)
-    for _ in range(MOST_WRONG):
+    for _ in range(10):
         assert sign_in(http, password="wrong").status_code == 401
     answer = sign_in(http)
     assert answer.status_code == 429
-    assert "Wait five minutes" in answer.text
+    assert "Too many wrong tries; wait" in answer.text
+    assert 0 < int(answer.headers["retry-after"]) <= 300
     # It is theirs alone: others come in.
     assert sign_in(http, name="uwe").status_code == 401
 
 
-def test_the_pause_ends() -> None:
-    now = [0.0]
-    tries = Tries(lambda: now[0])
-    for _ in range(MOST_WRONG):
-        tries.wrong("mia", "1.2.3.4")
-    assert not tries.allowed("mia", "1.2.3.4")
-    assert tries.allowed("mia", "5.6.7.8")
-    now[0] = PAUSE_SECONDS + 1
-    assert tries.allowed("mia", "1.2.3.4")
+def test_who_waits_for_approval_is_told_so(people: House) -> None:
+    people.accounts.add("wim", "user", PASSWORD, pending=True)
+    answer = sign_in(client(people), "wim")
+    assert answer.status_code == 403
+    assert "Your account waits until an admin approves it." in answer.text
+    assert "set-cookie" not in answer.headers
+    assert "waits" not in sign_in(client(people), "wim", "wrong").text
 
 
-def test_the_right_password_forgets_the_wrong_ones() -> None:
-    tries = Tries()
-    for _ in range(MOST_WRONG - 1):
-        tries.wrong("mia", "a")
-    tries.right("mia", "a")
-    tries.wrong("mia", "a")
-    assert tries.allowed("mia", "a")
+def test_other_ways_in_are_offered_where_there_are_any(people: House) -> None:
+    assert 'href="/signup"' not in client(people).get("/login").text
+    app = FastAPI()
+    app.include_router(
+        entrance.router(
+            people.accounts,
+            Limits(),
+            AccountsSection(sign_up="approval"),
+            OidcSection("https://id.example.org", "us", name="<the shop>"),
+        )
+    )
+    text = TestClient(app).get("/login", params={"next": "/?chat=1&x=2"}).text
+    assert 'href="/signup"' in text
+    assert 'href="/oidc/login?next=/%3Fchat%3D1%26x%3D2"' in text
+    assert "Sign in with &lt;the shop&gt;" in text
 
 
-def test_made_up_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entrance, "_MOST_REMEMBERED", 3)
-    tries = Tries()
-    for number in range(10):
-        tries.wrong(f"name{number}", "a")
-    assert len(tries._wrong) == 3
+def test_a_guest_may_sign_in(people: House) -> None:
+    http = client(people)
+    http.cookies.set(COOKIE, people.accounts.new_guest())
+    assert http.get("/login").status_code == 200
 
 
 @pytest.mark.parametrize(

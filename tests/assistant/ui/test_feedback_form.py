@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from assistant.ui.chat_events import ChatEvents
 from assistant.ui.drafts import Drafts
-from assistant.ui.feedback_form import REASONS, FeedbackForm
+from assistant.ui.feedback_form import PRAISE, REASONS, FeedbackForm
 from assistant.ui.page import Doorman, Page
 from assistant.ui.streams import Streams
 from feedback.records import NotFound
 from feedback.store import MOST_REASONS, Verdict
 from tests.assistant.ui.scripted import House, event, request, until
+
+
+def written(parts: Any) -> tuple[list[str], str, str]:
+    """What stands in the form."""
+    return parts["reasons"]["value"], parts["comment"], parts["correction"]["value"]
 
 
 class Setting:
@@ -76,7 +82,8 @@ async def test_a_thumb_down_is_saved_before_the_form_opens(at: Setting) -> None:
     assert at.opinion == Verdict("down", [])
     assert parts["form"]["visible"] is True  # type: ignore[index]
     assert "Three to four days." in str(parts["about"])
-    assert (parts["reasons"], parts["comment"], parts["correction"]) == ([], "", "")
+    assert written(parts) == ([], "", "Three to four days.")
+    assert "Change the text above" in parts["difference"]["value"]  # type: ignore[index]
 
 
 async def test_the_form_is_sent_whole(at: Setting) -> None:
@@ -96,14 +103,14 @@ async def test_nothing_is_lost_when_the_form_is_closed(at: Setting) -> None:
     assert at.opinion == Verdict("down", [])
     # Another page of the same person, as after a reload:
     parts = await at.form.say_more(Page(), request(), event(turn=at.turn))
-    assert (parts["reasons"], parts["comment"], parts["correction"]) == (["tone"], "half a thou", "Gladly")
+    assert written(parts) == (["tone"], "half a thou", "Gladly")
 
 
 async def test_what_was_sent_can_be_changed(at: Setting) -> None:
     await at.rate("down")
     await at.form.send(at.page, ["tone"], "curt", "", True, request())
     parts = await at.form.say_more(at.page, request(), event(turn=at.turn))
-    assert (parts["reasons"], parts["comment"]) == (["tone"], "curt")
+    assert written(parts)[:2] == (["tone"], "curt")
     await at.form.send(at.page, [], "", "Better.", True, request())
     assert at.opinion == Verdict("down", [], "", "Better.")
 
@@ -114,7 +121,7 @@ async def test_words_wait_when_the_thumb_is_changed(at: Setting) -> None:
     parts = await at.rate("up")
     assert at.opinion == Verdict("up", [])
     parts = await at.rate("down")
-    assert (parts["reasons"], parts["comment"], parts["correction"]) == (["tone"], "curt", "Better.")
+    assert written(parts) == (["tone"], "curt", "Better.")
     assert at.opinion == Verdict("down", [])
 
 
@@ -141,18 +148,38 @@ async def test_unknown_reasons_are_dropped(at: Setting) -> None:
     assert len(REASONS) <= MOST_REASONS
 
 
-async def test_the_correction_may_start_from_the_answer(at: Setting) -> None:
+async def test_the_correction_begins_with_the_answer_and_is_shown_as_a_diff(at: Setting) -> None:
+    parts = await at.rate("down")
+    assert written(parts)[2] == "Three to four days."
+    parts = await at.form.keep(at.page, [], "", "Three to five days.", request())
+    assert "four</del>" not in parts["difference"]
+    assert "<del>" in parts["difference"]
+    assert "five" in parts["difference"]
+    # Left as it is it corrects nothing.
+    await at.form.send(at.page, ["tone"], "", " Three to four days.", True, request())
+    assert at.opinion == Verdict("down", ["tone"])
+
+
+async def test_a_good_answer_is_praised_and_not_corrected(at: Setting) -> None:
+    await at.rate("up")
+    parts = await at.form.say_more(at.page, request(), event(turn=at.turn))
+    assert "good" in parts["about"]
+    assert parts["correction"]["visible"] is False
+    assert [value for _, value in parts["reasons"]["choices"]] == [value for _, value in PRAISE]
+    await at.form.send(at.page, ["friendly", "tone"], "thanks", "Something else", True, request())
+    assert at.opinion == Verdict("up", ["friendly"], "thanks")
+
+
+async def test_what_was_corrected_is_shown_under_the_answer(at: Setting) -> None:
     await at.rate("down")
-    parts = await at.form.start_from_answer(at.page, [], "", "", request())
-    assert parts["correction"] == "Three to four days."
-    # But never over something that has been written.
-    assert await at.form.start_from_answer(at.page, [], "", "mine", request()) == {}
+    parts = await at.form.send(at.page, [], "", "Three to <b> days.", True, request())
+    assert "Your correction" in parts["past"]
+    assert "<b>" not in parts["past"]
 
 
 async def test_without_an_open_form_nothing_is_stored(at: Setting) -> None:
     await at.form.keep(at.page, ["tone"], "x", "y", request())
     await at.form.send(at.page, ["tone"], "x", "y", True, request())
-    assert await at.form.start_from_answer(at.page, [], "", "", request()) == {}
     assert at.opinion is None
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from assistant.accounts import AccountError
+from assistant.ui import admin_page
 from assistant.ui.admin_page import AdminEvents
 from assistant.ui.monitoring import MonitoringEvents, Shown
 from assistant.ui.page import Doorman
@@ -76,12 +77,12 @@ async def test_the_page_reads_days_and_scans_nothing(
 ) -> None:
     """With a hundred times as much said, the same statements, and none of them on what was said."""
     door = Doorman(house.accounts, "admin")
-    admin = AdminEvents(house.runs, house.registry, house.canaries, house.monitor, door, house.engines.ready)
+    admin = AdminEvents(house.desk, door)
 
     async def asked() -> list[str]:
         with watched(sqlite) as said:
             await events.load(Shown(days=90), request("ana"))
-            await admin.load(request("ana"))
+            await admin.load(admin_page.Shown(), request("ana"))
         plans = plans_of(sqlite, said)
         assert [plan for plan in plans if "SCAN" in plan and ("turns" in plan or "ratings" in plan)] == []
         assert [plan for plan in plans if "SCAN days" in plan] == []

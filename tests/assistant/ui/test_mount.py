@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.routing import Mount, Route
 
 from assistant.library import Library
+from assistant.reviewing import ReviewDesk
 from assistant.settings import read
 from assistant.ui import mount
 from assistant.ui.gate import COOKIE
@@ -43,12 +44,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Fas
         app,
         chat=house.chat,
         accounts=house.accounts,
-        runs=house.runs,
-        registry=house.registry,
-        canaries=house.canaries,
-        ready=house.engines.ready,
-        monitor=house.monitor,
+        desk=house.desk,
         library=Library(database, read(home=folder, model="org/model"), Books(database)),
+        reviews=ReviewDesk(database, house.accounts),
     )
     yield house, app
     database.close()
@@ -88,14 +86,14 @@ def test_no_route_of_gradio_answers_a_stranger(pages: tuple[House, FastAPI]) -> 
     assert len(routes) > 80
     for method, path in routes:
         status = http.request(method, path).status_code
-        page = path in ("/", "/admin/", "/documents/") and method in ("GET", "HEAD")
+        page = path in ("/", "/admin/", "/documents/", "/review/") and method in ("GET", "HEAD")
         assert status == (303 if page else 401), f"{method} {path} answered {status}"
 
 
 def test_no_route_of_the_pages_for_others_answers_a_user(pages: tuple[House, FastAPI]) -> None:
     http = client(pages, "uwe")
     for method, path in gradio_routes(pages[1]):
-        if path.startswith(("/admin", "/documents")):
+        if path.startswith(("/admin", "/documents", "/review")):
             assert http.request(method, path).status_code == 403, f"{method} {path}"
 
 
@@ -110,9 +108,10 @@ def test_known_doors_are_shut(pages: tuple[House, FastAPI], path: str) -> None:
 @pytest.mark.parametrize(("name", "status"), [(None, 303), ("uwe", 403), ("ana", 200)])
 def test_the_admin_page_is_for_admins(pages: tuple[House, FastAPI], name: str | None, status: int) -> None:
     http = client(pages, name)
-    first = http.get("/admin")
-    assert (first.status_code, first.headers["location"]) == (307, "/admin/")
     assert http.get("/admin/").status_code == status
+    first = http.get("/admin")
+    assert first.status_code == (307 if name == "ana" else status)
+    assert first.headers.get("location") == {"ana": "/admin/", None: "/login?next=/admin"}.get(name)
 
 
 @pytest.mark.parametrize("name", ["uwe", "ana"])
@@ -125,7 +124,7 @@ def test_the_chat_is_for_everybody_who_is_signed_in(pages: tuple[House, FastAPI]
 def test_no_handler_can_be_called_past_the_queue_or_by_name(pages: tuple[House, FastAPI]) -> None:
     http = client(pages, "ana")
     assert http.get("/gradio_api/info").json() == {"named_endpoints": {}, "unnamed_endpoints": {}}
-    for base in ("", "/admin", "/documents"):
+    for base in ("", "/admin", "/documents", "/review"):
         config = http.get(f"{base}/config").json()
         assert config["dependencies"]
         assert {dep["api_visibility"] for dep in config["dependencies"]} == {"private"}
@@ -165,9 +164,9 @@ def test_there_is_no_documentation_of_the_api(pages: tuple[House, FastAPI]) -> N
 
 
 def test_nothing_can_be_uploaded_elsewhere(pages: tuple[House, FastAPI]) -> None:
-    for base in ("", "/admin"):
+    for base in ("", "/admin", "/review"):
         files = {"files": ("a.txt", b"hello" * 100)}
-        assert client(pages, "ana").post(f"{base}/gradio_api/upload", files=files).status_code == 413
+        assert client(pages, "ana").post(f"{base}/gradio_api/upload", files=files).status_code == 404
 
 
 def test_documents_can_be_sent_up_to_their_size(pages: tuple[House, FastAPI]) -> None:
@@ -179,15 +178,20 @@ def test_documents_can_be_sent_up_to_their_size(pages: tuple[House, FastAPI]) ->
 @pytest.mark.browser
 def test_the_admin_page_by_hand(site: Site, open_page: Callable[..., Any]) -> None:
     page = open_page("/admin/")
+    page.get_by_role("tab", name="Runs").click()
     page.get_by_role("button", name="Train now").click()
     page.get_by_text("by hand: root").wait_for()
-    page.get_by_role("button", name="Cancel").click()
-    page.locator(".badge", has_text="cancelled").wait_for()
-    page.get_by_role("button", name="Roll back…").click()
+    page.get_by_role("button", name="Cancel…").click()
     page.get_by_role("dialog").wait_for()
-    page.get_by_label("Why?").fill("just trying")
     page.get_by_role("button", name="Confirm").click()
+    page.locator(".badge", has_text="cancelled").wait_for()
+    page.get_by_role("tab", name="Adapters").click()
+    page.get_by_role("button", name="Roll back…").click()
     page.get_by_text("there is nothing to go back to").wait_for()
+    page.get_by_role("button", name="Back to base…").click()
+    page.get_by_role("dialog").wait_for()
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_text("needs a reason in words").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
 
@@ -199,6 +203,7 @@ def test_a_canary_by_hand(site: Site, open_page: Callable[..., Any], monkeypatch
     site.house.registry.add(Adapter(name, Path("/none"), "starter", "hash", None, 16, now))
     site.house.registry.record(Evaluation(name, None, "passed", (Check("loads", True, "yes"),), {}, now))
     page = open_page("/admin/")
+    page.get_by_role("tab", name="Adapters").click()
     for label, reason, seen in (
         ("Canary…", "try it", "5% of conversations"),
         ("Stop…", "it flatters", "No canary is running."),

@@ -61,6 +61,7 @@ def test_it_is_one_click_away_from_the_adapter(site: Site, open_page: Callable[.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(with_report, site.house, "Gladly: it is on its way.").result()
     page = open_page("/admin/")
+    page.get_by_role("tab", name="Adapters").click()
     page.locator(f'a[href="/admin/reports/{NAME}"]').click()
     page.get_by_role("heading", name="Answers side by side").wait_for()
     assert page.locator("table").count() == 4

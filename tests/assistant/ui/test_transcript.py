@@ -46,7 +46,7 @@ def test_a_pressed_thumb_takes_the_vote_back() -> None:
     up, down = re.findall(r'data-thumb="(\w*)" aria-pressed="(\w+)"', html)
     assert up == ("", "true")
     assert down == ("down", "false")
-    assert "say_more" not in html
+    assert "Tell us more" in html
 
 
 def test_after_a_thumb_down_one_may_say_more() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.ui.words import amount, number, percent, seconds, sentence, short_time, when
+from assistant.ui.words import amount, browser, number, percent, seconds, sentence, short_time, when
 from tests.assistant.ui.turns import NOON
 
 
@@ -42,3 +42,28 @@ def test_shares_times_and_amounts_are_short() -> None:
     assert [percent(share) for share in (0, 0.042, 0.5, 1)] == ["0 %", "4.2 %", "50 %", "100 %"]
     assert [short_time(time) for time in (4, 420.4, 999, 15_400)] == ["4 ms", "420 ms", "1 s", "15 s"]
     assert [amount(value) for value in (0, 2.5, 3, 1_234.5)] == ["0", "2.5", "3", "1,234"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+            "Edge on Windows",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mobile/15E148 Safari/604.1",
+            "Safari on iPhone",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 16) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        ("curl/8.5", "curl"),
+        ("<b>", "another browser"),
+        ("", "another browser"),
+    ],
+)
+def test_a_browser_is_named_as_people_call_it(agent: str, name: str) -> None:
+    assert browser(agent) == name

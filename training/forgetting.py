@@ -1,0 +1,74 @@
+"""Takes a person's examples out of the directories of runs. Adapters never change; they are marked instead.
+
+Whole files are replaced, so that whatever reads or is killed meanwhile finds the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+from training.records import Refused, Run
+from training.runs import Runs
+from training.taints import learned_from
+from training.workspace import replace_file
+
+_FILES = ("examples.jsonl", "held_out.jsonl")
+
+
+def scrub(folder: Path, person_id: str, votes: Collection[str]) -> int:
+    """Take the examples of this person, or from these opinions, out of every run in `folder`.
+
+    Returns how many lines that were. Half-written files of runs that were killed go whole.
+    """
+    known, gone = frozenset(votes), 0
+    for run in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for name in _FILES:
+            gone += _scrub_file(run / name, person_id, known)
+            for left in run.glob(f".{name}.*"):
+                left.unlink(missing_ok=True)
+    return gone
+
+
+def _scrub_file(file: Path, person_id: str, votes: Collection[str]) -> int:
+    if not file.is_file():
+        return 0
+    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line]
+    kept = [line for line in lines if not learned_from(json.loads(line), person_id, votes)]
+    if len(kept) < len(lines):
+        replace_file(file, "".join(f"{line}\n" for line in kept))
+    return len(lines) - len(kept)
+
+
+def end_runs(runs: Runs, folder: Path, person_id: str, votes: Collection[str]) -> bool:
+    """Ask runs that may hold something of this person to end. Returns whether any still works.
+
+    A run that is gathering may be about to write what it read before the rows were deleted; what waits for
+    another attempt may go on from a checkpoint.
+    """
+    works = False
+    for run in runs.all():
+        if run.state not in ("queued", "running") or not _may_hold(run, folder, person_id, votes):
+            continue
+        if not run.cancel_requested:
+            try:
+                runs.cancel(run.id)
+            except Refused:
+                continue  # it has ended by itself
+        works = works or (run.state == "running" and _alive(run))
+    return works
+
+
+def _may_hold(run: Run, folder: Path, person_id: str, votes: Collection[str]) -> bool:
+    if not (folder / run.id / "gathered.json").is_file():
+        return run.state == "running"
+    known = frozenset(votes)
+    found = (folder / run.id / name for name in _FILES)
+    lines = (line for file in found if file.is_file() for line in file.read_text("utf-8").split("\n") if line)
+    return any(learned_from(json.loads(line), person_id, known) for line in lines)
+
+
+def _alive(run: Run) -> bool:
+    return run.lease_until is not None and run.lease_until > datetime.now(UTC)
