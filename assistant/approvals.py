@@ -72,6 +72,7 @@ class Answers(Protocol):
         kinds: Sequence[Kind] = ("document",),
         most: int | None = None,
         floor: float | None = None,
+        lines: int = 0,
     ) -> list[Hit]:
         """What may help. Raises `Unavailable`."""
 

@@ -27,7 +27,7 @@ class Finding:
         """Whether there are no documents."""
         return self._library.bookless
 
-    async def find(self, question: str, account: Account, lines: int = 0) -> list[Hit]:
+    async def find(self, question: str, account: Account, *, lines: int = 0) -> list[Hit]:
         """Examples, then passages or so many lines of them, each the best first. Raises `Unavailable`."""
         examples = await self._approvals.find(question, account)
         return [*examples, *await self._library.find(question, account, lines=lines)]

@@ -38,7 +38,7 @@ class Finder(Protocol):
     def bookless(self) -> bool:
         """Whether there are no documents, so that nobody need be told that none helps."""
 
-    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
+    async def find(self, question: str, account: Account, *, lines: int = 0) -> Sequence[Hit]:
         """The best passages that this person may see, or so many lines of them, the best first. Raises
         `RetrievalError`."""
 
@@ -79,7 +79,7 @@ class Grounds:
         try:
             small = await self._engines.context_length() < grounding.SMALL_CONTEXT
             stressed = grounding.stressed(question, messages)
-            hits = await self._finder.find(stressed, account, grounding.LINES if small else 0)
+            hits = await self._finder.find(stressed, account, lines=grounding.LINES if small else 0)
         except RetrievalError as problem:
             log.warning("answered without documents: %s", problem)
             return Ground(messages)

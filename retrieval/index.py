@@ -310,7 +310,9 @@ def _write_rows(
     gone = [key for key, one in old.items() if new.get(key) != one]
     for part in chunks({*gone, *(key for key in new if key not in old)}):
         connection.execute(delete(passages).where(passages.c.id.in_(part)))
-        lines.forget(connection, list(part))
+    # What only moved keeps its lines' vectors, as it keeps its own
+    for part in chunks(key for key in gone if key not in new or new[key].searched != old[key].searched):
+        lines.forget(connection, part)
     fresh = [_values(one) for key, one in new.items() if old.get(key) != one]
     if fresh:
         connection.execute(insert(passages), fresh)

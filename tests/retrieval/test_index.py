@@ -25,6 +25,8 @@ from retrieval.schema import index_records, passages
 from tests.retrieval.word_vectors import WordVectors, many, passage
 
 ROOT = Path(__file__).resolve().parents[2]
+_EACH = 3
+"""Texts that are embedded for a passage of one line: itself, the line, and the line behind its title."""
 
 
 @pytest.fixture
@@ -81,7 +83,9 @@ def test_putting_in_again_embeds_only_what_is_new(index: Index, embedder: WordVe
     index.put("doc-1", first)
     assert embedder.embedded == []
     index.put("doc-1", [*first[5:], passage("quite another one")])
-    assert embedder.embedded == ["quite another one"]
+    # The passage, its one line, and that line behind its title
+    assert embedder.embedded[-1] == "quite another one"
+    assert len(embedder.embedded) == _EACH
     assert index.count() == 3 * BATCH - 4
     agree(index)
 
@@ -283,7 +287,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_the_next_put_does_not_mend(
         for text in found(index, "word3 and word21", most=20):
             assert text.startswith("word")
         index.put("doc-1", many(400)[90:])
-        assert len(embedder.embedded) < 310, "what was embedded before the kill is embedded again"
+        assert len(embedder.embedded) < 310 * _EACH, "what was embedded before the kill is embedded again"
         agree(index)
         if kept == 40:
             index.drop("doc-1")
@@ -306,7 +310,7 @@ def test_another_model_is_noticed_and_everything_embedded_again(
         assert told == sorted(told)
         assert (len(told), told[-1]) == (3, 1.0)
         assert not opened.stale()
-        assert len(other.embedded) == 2 * BATCH + 1
+        assert len(other.embedded) == _EACH * (2 * BATCH + 1)
         assert found(opened, "word3 and word21", most=1) == ["word3 and word21"]
         agree(opened)
         opened.close()
@@ -334,7 +338,7 @@ def test_a_rebuild_that_was_ended_goes_on_where_it_was(
     assert opened.stale()
     opened.put("doc-2", [passage("put in meanwhile", "doc-2")])
     opened.rebuild()
-    assert len(other.embedded) == BATCH * 3 + 1
+    assert len(other.embedded) == _EACH * (BATCH * 3 + 1)
     assert not opened.stale()
     agree(opened)
     opened.close()

@@ -294,7 +294,8 @@ def test_a_build_that_was_stopped_ends_as_one_that_was_not(
 ) -> None:
     whole, parted = tmp_path / "whole" / "model", tmp_path / "parted" / "model"
     took = build.build(whole, RECIPE)
-    assert (took["steps"], took["tokens"]) == (6, 6 * 1024)
+    assert took["steps"] == 6
+    assert 6 * 768 <= took["tokens"] <= 6 * 1024
     assert [file.name for file in whole.parent.iterdir()] == ["model"]
 
     real, calls = build.one_step, itertools.count()
