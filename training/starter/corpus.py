@@ -260,7 +260,8 @@ def _again(
 # kind. Reading must come first: a model that has learnt to talk is slow to learn to look. Facts asked in a
 # row teach them quickly, but barely told, so they end before the manners settle. What is learnt slowly comes
 # more often towards the end: to tell one passage from another, to notice that none has the answer, to sort;
-# and what customers really write, which takes a model that can read already.
+# and what customers really write, which takes a model that can read already. With fewer of the made-up
+# passages (0.06, for 1,350 steps) reading was lost: among four 58 % right, 86 % before.
 _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
     (0.1, 5, 4, {"drill": 0.15, "read": 0.65, "quick": 0.08, "general": 0.12}),
     (
@@ -281,9 +282,9 @@ _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
         1.0,
         8,
         4,
-        {"nearest": 0.55, "by heart": 0.12, "found": 0.06, "approved": 0.08, "nothing": 0.01}
-        | {"read, often in vain": 0.06, "looked up": 0.005, "talk": 0.05, "asked": 0.02, "json": 0.02}
-        | {"called": 0.02, "sort": 0.005, "general": 0.03, "chat": 0.01, "unknown": 0.01},
+        {"nearest": 0.3, "by heart": 0.22, "found": 0.04, "approved": 0.08, "nothing": 0.01}
+        | {"read, often in vain": 0.16, "looked up": 0.03, "talk": 0.05, "asked": 0.02, "json": 0.02}
+        | {"called": 0.02, "sort": 0.01, "general": 0.03, "chat": 0.005, "unknown": 0.005},
     ),
 )
 _MAKERS: dict[str, Callable[[random.Random], Conversation]] = {

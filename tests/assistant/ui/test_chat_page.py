@@ -77,7 +77,7 @@ def test_the_first_start(site: Site, open_page: Callable[..., Any]) -> None:
     page.get_by_role("heading", name="How can I help?").wait_for()
     assert page.get_by_text("root").first.is_visible()
     page.get_by_role("link", name="Admin").click()
-    page.get_by_role("heading", name="Runs").wait_for()
+    page.get_by_role("heading", name="Notices").wait_for()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("heading", name="Sign in").wait_for()
     page.goto(site.url + "/admin")
@@ -85,7 +85,7 @@ def test_the_first_start(site: Site, open_page: Callable[..., Any]) -> None:
     page.get_by_label("Name").fill("root")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Runs").wait_for()
+    page.get_by_role("heading", name="Notices").wait_for()
 
 
 @pytest.mark.browser
