@@ -15,7 +15,8 @@ const listen = (target, name, handler, options = {}) =>
 
 listen(document, "click", (event) => {
   const from = event.target instanceof Element ? event.target.closest("[data-act], [data-copy], [data-click]") : null;
-  if (!from || from.disabled) return;
+  // Within a form a click is a click; Enter in a field clicks its button, and then the form is sent.
+  if (!from || from.disabled || from.tagName === "FORM") return;
   // A link stays a link: with a modifier it opens beside this page.
   if (from.tagName === "A" && (event.ctrlKey || event.metaKey || event.shiftKey || event.button)) return;
   event.preventDefault();

@@ -46,8 +46,10 @@ class HistoryEvents:
     async def search(self, page: Page, wanted: str, request: gr.Request) -> Parts:
         """Something was typed: list what it is found in, or everything."""
         account = await self._door.admit(request)
-        page.wanted = wanted[:LONGEST_SEARCH].strip()
-        page.renaming = page.deleting = None
+        wanted = wanted[:LONGEST_SEARCH].strip()
+        if wanted != page.wanted:
+            # The field tells twice of one change; the second must not close what was opened meanwhile.
+            page.wanted, page.renaming, page.deleting = wanted, None, None
         return await self._events.side(page, account)
 
     async def older(self, page: Page, request: gr.Request) -> Parts:

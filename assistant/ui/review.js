@@ -58,7 +58,11 @@ function help() {
 listen(document, "keydown", (event) => {
   if (event.defaultPrevented || event.altKey || event.metaKey || event.isComposing) return;
   const writing = event.target instanceof Element && event.target.closest("input, textarea, select");
-  if (event.ctrlKey && event.key === "Enter") return shownOf("#review-save")?.click();
+  if (event.ctrlKey && event.key === "Enter") {
+    // Keys of the next case must not be written into the field of this one.
+    if (writing) event.target.blur();
+    return shownOf("#review-save")?.click();
+  }
   if (event.ctrlKey) return;
   if (writing) {
     if (event.key === "Escape") event.target.blur();

@@ -65,7 +65,7 @@ def test_a_directory_is_gathered_only_when_everything_is_there(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before any of the files is written, the stage begins again."""
-    whole, written = workspace._write, 0
+    whole, written = workspace.replace_file, 0
 
     def write(file: Path, text: str) -> None:
         nonlocal written
@@ -74,13 +74,13 @@ def test_a_directory_is_gathered_only_when_everything_is_there(
         written += 1
         whole(file, text)
 
-    monkeypatch.setattr(workspace, "_write", write)
+    monkeypatch.setattr(workspace, "replace_file", write)
     for allowed in range(4):
         written = 0
         with pytest.raises(OSError, match="killed"):
             work.write(Gathered([example()], [], {}), RECIPE)
         assert not work.gathered(), f"after {allowed} files"
-    monkeypatch.setattr(workspace, "_write", whole)
+    monkeypatch.setattr(workspace, "replace_file", whole)
     work.write(Gathered([example()], [], {}), RECIPE)
     assert work.gathered()
     assert work.examples() == [example()]
@@ -103,7 +103,7 @@ def test_a_file_is_replaced_whole_and_synced_before_it_gets_its_name(
 
     monkeypatch.setattr(workspace.os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
-    workspace._write(file, "new")
+    workspace.replace_file(file, "new")
     assert events == ["sync: old", "rename: new", "sync: new"]
     assert [path.name for path in file.parent.iterdir()] == ["recipe.json"]
 

@@ -76,7 +76,7 @@ def test_the_first_start(site: Site, open_page: Callable[..., Any]) -> None:
     page.get_by_role("button", name="Create account").click()
     page.get_by_role("heading", name="How can I help?").wait_for()
     assert page.get_by_text("root").first.is_visible()
-    page.get_by_role("link", name="Admin").click()
+    page.get_by_role("link", name="Admin", exact=True).click()
     page.get_by_role("heading", name="Notices").wait_for()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("heading", name="Sign in").wait_for()

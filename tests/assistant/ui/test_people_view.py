@@ -176,5 +176,5 @@ def test_an_admin_invites_somebody_who_chooses_a_password_and_makes_a_key(
     page.locator("#people-list").get_by_role("row", name="mia").get_by_role("button", name="Open").click()
     page.get_by_role("button", name="Lock out").click()
     page.get_by_role("button", name="Let in again").wait_for()
-    mine.reload()
+    mine.goto(f"{site.url}/account")
     mine.get_by_role("heading", name="Sign in").wait_for()
