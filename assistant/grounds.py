@@ -108,12 +108,17 @@ class Grounds:
         budget = min(self._tokens, length // grounding.MOST_OF_THE_CONTEXT, length - used - room - _SPARE)
         alone = [as_json(hit, number, alone=True) for number, hit in enumerate(hits, 1)]
         whole = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
-        small, large = await asyncio.gather(self._sizes(alone), self._sizes(whole))
-        return grounding.fitting(alone, whole, small, large, budget)
+        sizes = await self._sizes([*alone, *whole])
+        return grounding.fitting(alone, whole, sizes[: len(hits)], sizes[len(hits) :], budget)
 
     async def _sizes(self, passages: Sequence[dict[str, Any]]) -> list[int]:
         """How many tokens each takes; an approved answer stands in the prompt twice."""
         texts = [grounding.shown(passage) + "\n\n" for passage in passages]
-        sizes = await asyncio.gather(*map(self._engines.tokenize_text, texts))
-        times = [2 if passage["kind"] == "answer" else 1 for passage in passages]
-        return [many * len(size) for many, size in zip(times, sizes, strict=True)]
+        # Many a passage has nothing around it that has room: the engine is asked for each text once
+        distinct = list(dict.fromkeys(texts))
+        tokens = await asyncio.gather(*map(self._engines.tokenize_text, distinct))
+        size = {text: len(some) for text, some in zip(distinct, tokens, strict=True)}
+        return [
+            (2 if passage["kind"] == "answer" else 1) * size[text]
+            for passage, text in zip(passages, texts, strict=True)
+        ]

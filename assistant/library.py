@@ -239,17 +239,16 @@ class Library:
         kinds: Sequence[Kind] = ("document",),
         most: int | None = None,
         floor: float | None = None,
-        grow: bool = True,
         lines: int = 0,
     ) -> list[Hit]:
-        """The best passages that this person may see, each with what stands around it unless not to `grow`,
-        or so many of the nearest `lines`; [] when disabled or empty, and where none reaches the floor.
+        """The best passages that this person may see, each with what stands around it, or so many of the
+        nearest `lines`; [] when disabled or empty, and where none reaches the floor.
 
         Raises `Unavailable` when there is something to be found and it can't be searched now.
         """
         audiences = self.audiences(account)
         return await self.search(
-            question, audiences, kinds=kinds, most=most, floor=floor, grow=grow, lines=lines
+            question, audiences, kinds=kinds, most=most, floor=floor, grow=True, lines=lines
         )
 
     async def search(
