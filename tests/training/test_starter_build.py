@@ -185,7 +185,8 @@ def _rows(batch: batching.Batch) -> Iterator[tuple[list[int], list[tuple[int, in
 
 def test_packing_loses_nothing_and_keeps_the_shapes(tok: Any) -> None:
     pool = [([7] * size, [-100, *[7] * (size - 1)]) for size in (1000, 600, 300, 200, 200, 100, 90, 30)]
-    pool += _pool(tok)
+    # Now and then a conversation is longer than the longest row: the build leaves it out
+    pool += [(ids, labels) for ids, labels in _pool(tok) if len(ids) <= batching.LENGTHS[-1]]
     made = batching.pack(pool, 4096, 50)
     assert {one.ids.shape for one in made} <= {(16, 256), (8, 512), (5, 768), (4, 1024)}
     found = sorted(itertools.chain(*map(_rows, made)))

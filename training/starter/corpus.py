@@ -282,8 +282,8 @@ _PHASES: tuple[tuple[float, int, int, dict[str, float]], ...] = (
         1.0,
         8,
         4,
-        {"nearest": 0.3, "by heart": 0.22, "found": 0.04, "approved": 0.08, "nothing": 0.01}
-        | {"read, often in vain": 0.16, "looked up": 0.03, "talk": 0.05, "asked": 0.02, "json": 0.02}
+        {"nearest": 0.28, "by heart": 0.2, "found": 0.03, "approved": 0.08, "nothing": 0.01}
+        | {"read, often in vain": 0.21, "looked up": 0.03, "talk": 0.05, "asked": 0.02, "json": 0.02}
         | {"called": 0.02, "sort": 0.01, "general": 0.03, "chat": 0.005, "unknown": 0.005},
     ),
 )
