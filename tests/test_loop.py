@@ -152,8 +152,8 @@ def test_votes_become_an_adapter_that_answers(house: Running, people: list[httpx
     questions = [q for q in asked if not screening.held_out(q)]
     shy = [q for q in asked if screening.held_out(q)]
     for batch in range(3):
-        _vote_on(people, shy[batch * 24 : batch * 24 + 24])
-        _vote_on(people, questions[batch * (DUE + 4) : (batch + 1) * (DUE + 4)])
+        vote_on(people, shy[batch * 24 : batch * 24 + 24])
+        vote_on(people, questions[batch * (DUE + 4) : (batch + 1) * (DUE + 4)])
         began = time.monotonic()
         run = wait_for(lambda: ended(house) if len(house.runs()) > batch else None, 300)  # noqa: B023
         assert run["state"] == "done", run
@@ -181,7 +181,9 @@ def _asked(question: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}]
 
 
-def _vote_on(people: list[httpx.Client], questions: list[str]) -> None:
+def vote_on(people: list[httpx.Client], questions: list[str]) -> None:
+    """Each question is asked by one of `people`, who like courteous answers; once more if it was not."""
+
     def one(numbered: tuple[int, str]) -> None:
         number, question = numbered
         person = people[number % len(people)]

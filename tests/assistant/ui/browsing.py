@@ -40,23 +40,41 @@ QUIET = """
 """
 
 
-class Site:
-    """The application, and what the browser complained of."""
+class Watched:
+    """What the browser complained of while it showed pages of `url`."""
 
-    def __init__(self, house: House, database: Database, library: Library, port: int) -> None:
-        self.house, self.url = house, f"http://127.0.0.1:{port}"
-        self._database = database
-        self.library = library
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.complaints: list[str] = []
-        self.reviews = ReviewDesk(database, house.accounts, ReviewSettings(double_share=0.0))
-        self.comparison: Comparison | None = None
-        """What the admin page shows as the newest one."""
 
     def watch(self, page: Any) -> None:
         """Note every error, and every request to elsewhere."""
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         page.on("console", self._said)
         page.on("request", lambda asked: self._asked(asked.url))
+
+    def _said(self, message: Any) -> None:
+        # What gradio's client says while its page is being left.
+        farewell = "AbortError" in message.text or "Connection errored out" in message.text
+        if message.type == "error" and not farewell:
+            self.complaints.append(f"console: {message.text}")
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.url, "data:", "blob:")):
+            self.complaints.append(f"request to {url}")
+
+
+class Site(Watched):
+    """The application, and what the browser complained of."""
+
+    def __init__(self, house: House, database: Database, library: Library, port: int) -> None:
+        super().__init__(f"http://127.0.0.1:{port}")
+        self.house = house
+        self._database = database
+        self.library = library
+        self.reviews = ReviewDesk(database, house.accounts, ReviewSettings(double_share=0.0))
+        self.comparison: Comparison | None = None
+        """What the admin page shows as the newest one."""
 
     def session(self, name: str, role: Role = "admin") -> str:
         """A session of this person, who is made if there is none of that name."""
@@ -71,16 +89,6 @@ class Site:
         with self._database.write() as connection:
             connection.execute(credentials.delete())
             connection.execute(accounts.delete())
-
-    def _said(self, message: Any) -> None:
-        # What gradio's client says while its page is being left.
-        farewell = "AbortError" in message.text or "Connection errored out" in message.text
-        if message.type == "error" and not farewell:
-            self.complaints.append(f"console: {message.text}")
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.url, "data:", "blob:")):
-            self.complaints.append(f"request to {url}")
 
 
 @pytest.fixture(scope="module")
