@@ -24,7 +24,9 @@ def agreement(found: Agreement, names: Mapping[str, str], share: float) -> str:
     if not found.overall.n:
         return nothing(
             "No answer has been seen by two yet.",
-            f"About {percent(share)} of the answers are. It needs two people who review.",
+            f"About {percent(share)} of the answers are. It needs two people who review."
+            if share
+            else "None is: the share is set to nothing.",
         )
     rows = [
         ("Verdict: right, wrong, invalid vote", found.overall),

@@ -1,15 +1,18 @@
 """Takes the pictures of `docs/screenshots/`: `python -m tests.assistant.ui.pictures [FOLDER]`.
 
 The pages are the real ones over a scripted engine, with a day's worth of conversations, runs and adapters.
+Into a FOLDER go more of them: every page as it looks in the dark and on a phone.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from assistant.errors import EngineInterrupted
 from tests.assistant.ui import browsing
+from tests.assistant.ui import test_review_page as review_page
 from tests.assistant.ui.browsing import CHROMIUM, QUIET, Site
 from training.records import Adapter, Check, Evaluation
 
@@ -31,6 +35,13 @@ AUSTRIA = """Thank you for asking! Delivery to **Austria** takes 3 to 4 days and
 | Austria | 3 to 4 | 4 € |
 
 Is there anything else I can help you with?"""
+SMALL: dict[str, Any] = {"viewport": PHONE, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+LOOKS: dict[str, dict[str, Any]] = {
+    "": {},
+    "-dark": {"color_scheme": "dark"},
+    "-phone": SMALL,
+    "-phone-dark": SMALL | {"color_scheme": "dark"},
+}
 CURT = "Look it up. Returns are on the website."
 SHORT = "Use the label from the parcel."
 ANSWERS = {
@@ -144,8 +155,7 @@ def main(folder: Path) -> None:
         dark = opened(chat, color_scheme="dark")
         dark.locator("#past .turn").first.wait_for()
         take(dark, "chat-dark")
-        phone = {"viewport": PHONE, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
-        small = opened(chat, **phone)
+        small = opened(chat, **SMALL)
         small.locator("#past .turn").first.wait_for()
         take(small, "chat-phone")
         page.get_by_role("button", name="Bad answer").last.click()
@@ -167,10 +177,62 @@ def main(folder: Path) -> None:
         page.get_by_text("No engine is ready").wait_for()
         take(page, "trouble")
         site.house.engines.unready = None
+        site.house.engines.breaks = None
         while site.house.monitor.step(beat=True):
             pass
-        take(opened("/admin/"), "admin", full_page=True)
+        review_page.furnish(site)
+        for name, look in LOOKS.items() if folder != FOLDER else [("", {})]:
+            _around(partial(opened, **look), take, name)
+            _side_by_side(site, opened("/", f"chooser{name}", **look), partial(take, name=f"choice{name}"))
         browser.close()
+
+
+def _around(opened: Callable[..., Page], take: Callable[..., None], look: str) -> None:
+    """Every page for staff and admins, and one's own account."""
+    page = opened("/review/")
+    review_page.waited(page, "")
+    take(page, f"review{look}")
+    page.get_by_role("tab", name="All tasks").click()
+    page.locator("#review-tasks li").first.wait_for()
+    take(page, f"review-tasks{look}")
+    page.get_by_role("tab", name="Agreement").click()
+    page.wait_for_timeout(500)
+    take(page, f"review-agreement{look}")
+    page = opened("/documents/")
+    page.get_by_role("tab").first.wait_for()
+    page.wait_for_timeout(1_000)
+    take(page, f"documents{look}")
+    take(opened("/account"), f"account{look}", full_page=True)
+    page = opened("/admin/")
+    page.locator("#due .card").wait_for()
+    take(page, f"admin{look}", full_page=True)
+    for name in ("Runs", "Adapters", "Monitoring", "People", "Settings", "Audit"):
+        if (tab := page.get_by_role("tab", name=name)).is_visible():
+            tab.click()
+        else:
+            page.locator(".overflow-menu > button").click()
+            page.locator(".overflow-dropdown button", has_text=name).click()
+        page.wait_for_timeout(500)
+        if name == "Adapters":
+            page.locator("#adapters").get_by_role("button", name="Look").first.click()
+            page.locator("#adapter h3").first.wait_for()
+        if name == "Runs":
+            page.get_by_role("button", name="Preview and recipe…").click()
+            page.locator("#preparation h3").first.wait_for()
+        take(page, f"admin-{name.lower()}{look}", full_page=name != "Audit")
+
+
+def _side_by_side(site: Site, page: Page, take: Callable[[Page], None]) -> None:
+    """Two answers to choose from."""
+    page.locator(".welcome").wait_for()
+    real, random.random = random.random, lambda: 0.0
+    try:
+        page.locator("#box textarea").fill(next(iter(ANSWERS)))
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="B is better").wait_for()
+    finally:
+        random.random = real
+    take(page)
 
 
 if __name__ == "__main__":
