@@ -90,8 +90,7 @@ class FeedbackForm:
         if page.judging is None:
             return {}
         turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
-        thumb = await to_thread.run_sync(self._thumb, turn, account)
-        self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
+        await to_thread.run_sync(self._keep, account, turn, reasons, comment, correction)
         return {"difference": _difference(turn, correction)}
 
     async def send(
@@ -132,10 +131,21 @@ class FeedbackForm:
         gr.Success(said, duration=4)
         return {**self._closed(page), **await self._redrawn(page, account)}
 
-    async def close(self, page: Page, request: gr.Request) -> Parts:
-        """Put the form away. The thumb stays, and so does what was typed."""
-        await self._door.admit(request)
+    async def close(
+        self, page: Page, reasons: Sequence[str], comment: str, correction: str, request: gr.Request
+    ) -> Parts:
+        """Put the form away. The thumb stays, and so does what was typed, to the last letter."""
+        account = await self._door.admit(request)
+        if page.judging is not None:
+            turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
+            await to_thread.run_sync(self._keep, account, turn, reasons, comment, correction)
         return self._closed(page)
+
+    def _keep(
+        self, account: Account, turn: Turn, reasons: Sequence[str], comment: str, correction: str
+    ) -> None:
+        thumb = self._thumb(turn, account)
+        self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
 
     def _vote(self, turn: Turn, account: Account, thumb: Thumb | None) -> None:
         known = self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING)
