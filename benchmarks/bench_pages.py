@@ -21,8 +21,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
-
 from assistant.accounts import Accounts
 from benchmarks import Row
 from benchmarks.crowd import crowd
@@ -35,8 +33,8 @@ PAGES = {"history": ("/", "#history a"), "review": ("/review/", "#review-save")}
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """`apprentice web` in `home`: its address and its process."""
+def serving(home: Path) -> Iterator[tuple[str, int]]:
+    """`apprentice web` in `home`: its address and its process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -52,7 +50,7 @@ def serving(home: Path) -> Iterator[tuple[str, psutil.Process]]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise RuntimeError((home / "web.log").read_text()[-2000:])
             time.sleep(0.3)
-        yield url, psutil.Process(process.pid)
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -66,11 +64,19 @@ def _answers(url: str) -> bool:
         return False
 
 
-def settle(process: psutil.Process) -> None:
+def settle(process: int) -> None:
     """Wait until what came in a moment ago is counted and sorted: that is work of days in one go."""
-    quiet = 0
+    quiet, before = 0, _busy(process)
     while quiet < 3:
-        quiet = quiet + 1 if process.cpu_percent(interval=2) < 10 else 0
+        time.sleep(2)
+        now = _busy(process)
+        quiet, before = quiet + 1 if now - before < 0.2 else 0, now
+
+
+def _busy(process: int) -> float:
+    """Seconds of processor time so far (proc_pid_stat(5), fields 14 and 15)."""
+    behind_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(behind_name[11]) + int(behind_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def paints(browser: Any, url: str, session: str, address: str, sign: str) -> list[float]:
