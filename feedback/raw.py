@@ -15,11 +15,14 @@ from typing import Any, get_args
 from feedback.records import (
     Choice,
     Correction,
+    Fault,
     History,
     Invalid,
     Preference,
     Rating,
+    Review,
     Role,
+    Ruling,
     Thumb,
     Turn,
     TurnStatus,
@@ -42,7 +45,7 @@ _TEXTS = {
     "created_at": 40,
 }
 """The plain columns of a raw row and the most characters the tables take of each."""
-_FREE = ("prompt", "details", "ratings", "corrections", "choices")
+_FREE = ("prompt", "details", "ratings", "corrections", "choices", "reviews")
 """The columns of a raw row that hold JSON as text, since their shape may differ from row to row."""
 _DETAILS = (
     "sampling",
@@ -92,10 +95,11 @@ def row(history: History) -> dict[str, Any]:
         "ratings": json.dumps([_opinion(row) for row in history.ratings]),
         "corrections": json.dumps([_opinion(row) for row in history.corrections]),
         "choices": json.dumps([_opinion(row) for row in history.choices]),
+        "reviews": json.dumps([_opinion(row) for row in history.reviews]),
     }
 
 
-def _opinion(row: Rating | Correction | Choice) -> dict[str, Any]:
+def _opinion(row: Rating | Correction | Choice | Review) -> dict[str, Any]:
     """An opinion less its id, which is given anew, and the turn, which is the row's."""
     return {
         field.name: _plain(getattr(row, field.name))
@@ -153,13 +157,15 @@ def history(found: Mapping[str, Any]) -> History:
         corrections=tuple(_correction(said, turn_id) for said in row["corrections"]),
         choices=tuple(_choice(said, turn_id) for said in row["choices"]),
         learned_from=details.get("learned_from") is not False,
+        reviews=tuple(_review(said, turn_id) for said in row["reviews"]),
     )
 
 
 def _read(found: Mapping[str, Any]) -> dict[str, Any]:
     """All columns of a row, those that hold JSON already read."""
     row: dict[str, Any] = {name: _text(found, name, most) for name, most in _TEXTS.items()}
-    free = {name: parsed(_text(found, name, None), name) for name in _FREE}
+    # Exports of before there were reviews have none.
+    free = {name: parsed(_text({"reviews": "[]", **found}, name, None), name) for name in _FREE}
     row["details"] = _typed(free, "details", dict)
     row |= {name: _objects(free, name) for name in _FREE if name != "details"}
     if not all(isinstance(message.get("role"), str) for message in row["prompt"]):
@@ -187,6 +193,23 @@ def _choice(said: dict[str, Any], turn_id: str) -> Choice:
         raise Invalid("a choice must be between this turn and another one")
     preference: Preference = _one_of(said, "preference", Preference)
     return Choice(0, first, second, *_who(said), preference, _moment(said, "created_at"))
+
+
+def _review(said: dict[str, Any], turn_id: str) -> Review:
+    verdict: Ruling | None = _one_of(said, "verdict", Ruling) if said.get("verdict") is not None else None
+    fault: Fault | None = _one_of(said, "fault", Fault) if said.get("fault") is not None else None
+    return Review(
+        0,
+        turn_id,
+        *_who(said),
+        verdict,
+        fault,
+        _text(said, "correction", None),
+        said.get("include") is not False,
+        said.get("approve") is True,
+        _text(said, "comment", None),
+        _moment(said, "created_at"),
+    )
 
 
 def _who(said: dict[str, Any]) -> tuple[str, Role]:

@@ -209,6 +209,7 @@ class Reader:
             ids = [row.id for row in rows]
             thumbs = by_turn(_all(connection, ratings, Rating, ids))
             texts = by_turn(_all(connection, corrections, Correction, ids))
+            found = by_turn(_all(connection, reviews, Review, ids))
             between = select(choices).where(
                 or_(choices.c.first_turn_id.in_(ids), choices.c.second_turn_id.in_(ids))
             )
@@ -225,6 +226,7 @@ class Reader:
                 corrections=texts.get(row.id, ()),
                 choices=tuple(chosen.get(row.id, ())),
                 learned_from=row.learned_from,
+                reviews=found.get(row.id, ()),
             )
             for row in rows
         ]

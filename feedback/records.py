@@ -234,6 +234,7 @@ class History:
     choices: Sequence[Choice] = ()
     learned_from: bool = True
     """Whether its conversation may be trained on."""
+    reviews: Sequence[Review] = ()
 
 
 # Signs that carry the meaning of a question ("C#" is not "C++", 2*2 not 2+2); others only divide it.

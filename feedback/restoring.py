@@ -13,7 +13,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from feedback import days, searching
 from feedback.records import Conversation, History, Invalid, NotFound, thread_key
-from feedback.schema import choices, conversations, corrections, ratings, turns
+from feedback.schema import choices, conversations, corrections, ratings, reviews, turns
+
+RESTORED = 0
+"""The task of a review that was made in another home."""
 
 
 def restore(connection: Connection, histories: Sequence[History]) -> list[str]:
@@ -49,6 +52,10 @@ def _restored(connection: Connection, history: History) -> str:
         for opinion in opinions:
             values = {name: value for name, value in plain(opinion).items() if name != "id"}
             connection.execute(insert(table).values(values))
+    for review in history.reviews:
+        # Whether two knew of each other is not told: it is no evidence of how far people agree here.
+        values = {name: value for name, value in plain(review).items() if name != "id"}
+        connection.execute(insert(reviews).values(values | {"task_id": RESTORED, "informed": True}))
     return ""
 
 

@@ -15,9 +15,10 @@ from sqlalchemy import Row, func, select
 from feedback.database import Database
 from feedback.likeness import Embed, apart, hashed, unlike
 from feedback.records import normalise
+from feedback.restoring import RESTORED
 from feedback.review_order import Candidate, chance
 from feedback.review_records import Kind
-from feedback.schema import conversations, corrections, ratings, review_tasks, turns
+from feedback.schema import conversations, corrections, ratings, review_tasks, reviews, turns
 
 MOST_RATINGS = 4_000
 MOST_TURNS = 2_000
@@ -191,7 +192,7 @@ def _corrected(database: Database, rated: Sequence[Row[Any]]) -> set[tuple[str, 
 
 
 def _seen(database: Database, turn_ids: Iterable[str]) -> set[str]:
-    """Those of these turns that somebody has looked at, or has in hand."""
+    """Those of these turns that somebody has looked at, here or in another home, or has in hand."""
     found: set[str] = set()
     with database.read() as connection:
         for some in _some(turn_ids):
@@ -199,6 +200,10 @@ def _seen(database: Database, turn_ids: Iterable[str]) -> set[str]:
                 review_tasks.c.turn_id.in_(some), review_tasks.c.person_id.is_not(None)
             )
             found.update(connection.execute(query).scalars())
+            brought = select(reviews.c.turn_id).where(
+                reviews.c.turn_id.in_(some), reviews.c.task_id == RESTORED
+            )
+            found.update(connection.execute(brought).scalars())
     return found
 
 

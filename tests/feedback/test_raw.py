@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
-from feedback import schema
+from feedback import raw, schema
 from feedback.database import connect
 from feedback.exchange import export
 from feedback.importing import Refusal, read_in
+from feedback.review_candidates import candidates
 from feedback.store import Ending, Store
 from tests.feedback.test_exchange import a_busy_store, asked, exported
 
@@ -46,6 +48,27 @@ def test_raw_comes_back_as_it_was(store: Store, other_store: Store, tmp_path: Pa
     assert other_store.counts() == store.counts()
     assert [item.turn for item in other_store.judged()] == [item.turn for item in store.judged()]
     assert [item.opening for item in other_store.judged()] == [item.opening for item in store.judged()]
+
+
+def test_what_staff_found_comes_along(store: Store, other_store: Store) -> None:
+    turn = asked(store, "Is it free?")
+    found = {"turn_id": turn.id, "person_id": "sam", "role": "staff", "verdict": "wrong", "fault": "style"}
+    found |= {"correction": "Gladly: yes.", "include": False, "comment": "curt"}
+    with store._database.write() as connection:
+        connection.execute(insert(schema.reviews).values(**found, task_id=3, created_at=turn.created_at))
+    [said] = exported(store, "raw")
+    assert import_raw(other_store, [json.dumps(said)]) == (1, [])
+    assert exported(other_store, "raw") == [said]
+    # It is not asked for once more, and is no evidence of how far people agree here.
+    assert candidates(other_store._database) == []
+    assert candidates(store._database)[0].turn_id == turn.id
+    assert raw.history({name: value for name, value in said.items() if name != "reviews"}).reviews == ()
+    [review] = json.loads(said["reviews"])
+    odd = said | {"turn_id": "turn-2", "reviews": json.dumps([review | {"verdict": "perhaps"}])}
+    assert import_raw(other_store, [json.dumps(odd)]) == (
+        0,
+        [(1, "verdict must be one of right, wrong, invalid")],
+    )
 
 
 def test_raw_brings_documents_along(store: Store, other_store: Store) -> None:
