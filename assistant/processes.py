@@ -201,9 +201,10 @@ class Supervisor:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_before_exec(child.nice),
+                    preexec_fn=_before_exec(child.nice, self._janitor),
                 )
         except OSError as error:
+            self._tell_janitor("!")
             log.error("%s can't be started: %s", child.name, error)
             self._put_off(watch)
             return
@@ -273,10 +274,17 @@ def die_with_parent() -> None:
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _before_exec(nice: int) -> Callable[[], None]:
+def _before_exec(nice: int, janitor: subprocess.Popen[bytes] | None) -> Callable[[], None]:
     parent, bound = os.getpid(), threading.current_thread() is threading.main_thread()
+    pipe = janitor.stdin.fileno() if janitor is not None and janitor.stdin is not None else None
 
     def prepare() -> None:
+        if pipe is not None:
+            # By the child itself, before it can have children: its parent may be killed before it says so.
+            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+            with suppress(OSError):
+                os.write(pipe, f"?{os.getpid()}\n".encode())
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         if bound:
             die_with_parent()
             if os.getppid() != parent:  # it died before the signal was set
@@ -316,11 +324,24 @@ def _on_signals(handler: Callable[[int, FrameType | None], None]) -> dict[int, H
 
 
 def _janitor() -> None:
-    """Read `+group` and `-group` lines; when the writer is gone, kill the groups that were not taken back."""
+    """Read lines; when the writer is gone, kill the groups that were not taken back.
+
+    `?group` comes from a child that is about to start, `+group` once it has, `!` if it could not, so that
+    the number is free for others, and `-group` when nothing of it is left.
+    """
     groups: set[int] = set()
+    starting: set[int] = set()
     for line in sys.stdin:
-        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-    for group in groups:
+        sign, group = line[0], int(line[1:].strip() or 0)
+        if sign == "?":
+            starting.add(group)
+        else:
+            starting.clear() if sign == "!" else starting.discard(group)
+        if sign == "+":
+            groups.add(group)
+        elif sign == "-":
+            groups.discard(group)
+    for group in groups | starting:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
 

@@ -41,6 +41,7 @@ def serving(home: Path) -> Iterator[tuple[str, int]]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("APPRENTICE_")}
     command = [sys.executable, "-m", "assistant", "web", "--port", str(port)]
     env = kept | {"APPRENTICE_HOME": str(home)}
+    home.mkdir(parents=True, exist_ok=True)
     with (home / "web.log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}"

@@ -205,9 +205,18 @@ def test_a_child_is_nice_if_it_should_be(tmp_path: Path, started: list[Superviso
     assert os.getpriority(os.PRIO_PROCESS, supervisor.pid("one") or 0) == os.nice(0) + 3
 
 
-@pytest.mark.parametrize("thread", ["main", "other"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_nobody_survives_the_supervisor(tmp_path: Path, how: signal.Signals, thread: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "thread", "told"),
+    [
+        (signal.SIGKILL, "main", True),
+        (signal.SIGKILL, "other", True),
+        (signal.SIGTERM, "main", True),
+        (signal.SIGTERM, "other", True),
+        # Killed between the start of a child and the word to the janitor
+        (signal.SIGKILL, "main", False),
+    ],
+)
+def test_nobody_survives_the_supervisor(tmp_path: Path, how: signal.Signals, thread: str, told: bool) -> None:
     note = tmp_path / "family"
     code = f"""
 import os, sys, threading
@@ -215,6 +224,8 @@ from pathlib import Path
 from assistant.processes import Child, Supervisor
 command = [sys.executable, "-S", "-c", {FAMILY!r}, {str(note)!r}]
 supervisor = Supervisor([Child("one", command, dict(os.environ), Path({str(tmp_path / "log")!r}))])
+if not {told}:
+    supervisor._tell_janitor = lambda line: None
 def work():
     supervisor.start()
     supervisor.run(stop=None if {thread!r} == "main" else threading.Event())
