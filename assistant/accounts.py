@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -71,6 +72,10 @@ accounts = Table(
 )
 
 
+AT_ONCE = 4
+"""Passwords that are looked at in the same moment: each takes 64 MiB and most of a core."""
+
+
 class AccountError(AssistantError):
     """The account can't be made or changed as asked; the message is one sentence."""
 
@@ -109,6 +114,7 @@ class Accounts:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._hasher = PasswordHash.recommended()
+        self._verifying = threading.BoundedSemaphore(AT_ONCE)
 
     @property
     def database(self) -> Database:
@@ -227,19 +233,28 @@ class Accounts:
     def sign_in(self, name: str, password: str, label: str = "") -> str | None:
         """A new session's token for the right name and password, else None. Raises `StillPending`."""
         row = self._row(name)
-        known = row.password if row is not None and row.password else self._decoy
-        right = self._hasher.verify(password, known)
-        if not right or row is None or not row.password or row.disabled:
+        if not self._right(row, password) or row is None or row.disabled:
             return None
         if row.pending:
             raise StillPending("your account waits until an admin approves it")
-        return self.new_session(as_account(row), label)
+        # Unless it was changed while this one was looked at: that ends what the old one opened.
+        still = select(accounts.c.id).where(
+            accounts.c.id == row.id, accounts.c.password == row.password, accounts.c.disabled.is_(False)
+        )
+        with self._database.write() as connection:
+            if connection.execute(still.with_for_update()).first() is None:
+                return None
+            return kept.issue(connection, "session", row.id, timedelta(days=SESSION_DAYS), label)
 
     def knows(self, name: str, password: str) -> bool:
         """Whether this is the password of the account."""
-        row = self._row(name)
+        return self._right(self._row(name), password)
+
+    def _right(self, row: Row[Any] | None, password: str) -> bool:
         known = row.password if row is not None and row.password else self._decoy
-        return self._hasher.verify(password, known) and row is not None and bool(row.password)
+        with self._verifying:
+            right = self._hasher.verify(password, known)
+        return right and row is not None and bool(row.password)
 
     def new_session(self, account: Account, label: str = "", life: timedelta | None = None) -> str:
         """A token for the browser's cookie, good for `SESSION_DAYS` or as long as told."""
@@ -342,7 +357,7 @@ def keep_an_admin(connection: Connection, account: Account) -> None:
 def _admins(connection: Connection, with_password: bool = False) -> int:
     """How many admins there are; with `with_password`, only those who can sign in at the page."""
     query = select(func.count()).select_from(accounts)
-    query = query.where(accounts.c.role == "admin", accounts.c.disabled.is_(False))
+    query = query.where(accounts.c.role == "admin", ~accounts.c.disabled, ~accounts.c.pending)
     if with_password:
         query = query.where(accounts.c.password.is_not(None))
     return int(connection.execute(query).scalar() or 0)

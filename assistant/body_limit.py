@@ -1,4 +1,4 @@
-"""Bounds what a request to `/v1` may bring: said too large it is refused, and cut off if it turns out to be.
+"""Bounds what a request to `/v1` or a form may bring: said too large it is refused, and cut off if it is.
 
 Knows no route but by the paths that it is told of.
 """
@@ -13,11 +13,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assistant.api_errors import error_body
 
+FORMS = ("/login", "/logout", "/setup", "/signup", "/password", "/account", "/guest", "/oidc/")
+"""What the paths of plain forms begin with; some are open to everybody."""
+LARGEST_FORM = 64_000
+
 
 class BodyLimit:
     """Refuses a request that says it is larger than `largest` bytes, or turns out to be.
 
-    `larger` gives the paths that may take more.
+    `larger` gives the paths that may take more. Forms may take LARGEST_FORM.
     """
 
     def __init__(self, app: ASGIApp, largest: int, larger: Mapping[str, int] | None = None) -> None:
@@ -27,11 +31,11 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, unless it is one of ours and too large."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        largest = self._bound(scope["path"]) if scope["type"] == "http" else None
+        if largest is None:
             await self._app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        largest = self._larger.get(scope["path"], self._largest)
         if length.isdigit() and int(length) > largest:
             await _refuse(send, largest)
             return
@@ -46,6 +50,11 @@ class BodyLimit:
             return dict(message)
 
         await self._app(scope, counted, send)
+
+    def _bound(self, path: str) -> int | None:
+        if path.startswith("/v1/"):
+            return self._larger.get(path, self._largest)
+        return LARGEST_FORM if path.startswith(FORMS) else None
 
 
 def _too_large(largest: int) -> str:

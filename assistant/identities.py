@@ -61,9 +61,11 @@ def enter(people: People, issuer: str, claims: Mapping[str, Any], section: OidcS
     subject, role = str(claims.get("sub") or ""), role_of(claims, section)
     if not subject:
         raise AccountError(f"{section.name} did not say who you are")
-    if role is None:
-        raise AccountError(f"your account at {section.name} has no role here; ask your admin")
     account = people.known(issuer, subject)
+    if role is None:
+        if account is not None and section.role_claim:
+            _put_out(people, account)
+        raise AccountError(f"your account at {section.name} has no role here; ask your admin")
     if account is None:
         return people.join(issuer, subject, names(claims), role)
     if account.disabled:
@@ -77,3 +79,11 @@ def enter(people: People, issuer: str, claims: Mapping[str, Any], section: OidcS
             # The only admin stays one, whatever the service says: nobody could undo it.
             log.warning("%s keeps the role %s: %s", account.name, account.role, problem)
     return account
+
+
+def _put_out(people: People, account: Account) -> None:
+    """Whom the service gives no role any more has none here, also not by a key or a password of before."""
+    try:
+        people.disable(account.name, _ACTOR)
+    except AccountError as problem:
+        log.warning("%s is not locked out: %s", account.name, problem)

@@ -9,7 +9,12 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from limits import RateLimitItem, parse, parse_many
 from limits.storage import MemoryStorage
@@ -38,12 +43,22 @@ class TooMany(AssistantError):
         self.seconds = seconds
 
 
+@dataclass(slots=True)
+class Guess:
+    """A password that is being looked at."""
+
+    right: bool | None = None
+    """Whether it was; as long as nobody says so it counts as neither."""
+
+
 class Limits:
     """The counters of one web process. Safe to share between threads."""
 
     def __init__(self, section: AccountsSection | None = None) -> None:
         section = section or AccountsSection()
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._lock = threading.Lock()
+        self._looking: Counter[tuple[str, ...]] = Counter()
         self._rates = {
             name: parse_many(rate) if rate else []
             for name, rate in (
@@ -84,22 +99,32 @@ class Limits:
             wait = self._wait(rate, name, network(address))
             raise TooMany(f"{sentence}; wait {_spoken(wait)}", wait)
 
-    def password(self, name: str, address: str) -> None:
-        """Ask before a password is looked at. Raises `TooMany`."""
-        for rate, who in self._guessing(name, address):
-            if not self._limiter.test(rate, *who):
-                wait = self._wait(rate, *who)
-                raise TooMany(f"too many wrong tries; wait {_spoken(wait)}, then try again", wait)
+    @contextmanager
+    def password(self, name: str, address: str) -> Iterator[Guess]:
+        """While a password is looked at; what came of it is to be said to the guess. Raises `TooMany`.
 
-    def wrong_password(self, name: str, address: str) -> None:
-        """Note a wrong one."""
-        for rate, who in self._guessing(name, address):
-            self._limiter.hit(rate, *who)
-
-    def right_password(self, name: str, address: str) -> None:
-        """Forget this name's wrong ones: the right one came."""
-        rate, who = self._guessing(name, address)[0]
-        self._limiter.clear(rate, *who)
+        Those that are being looked at count as wrong until then: many at once are as many tries.
+        """
+        tries = self._guessing(name, address)
+        with self._lock:
+            for rate, who in tries:
+                if self._limiter.get_window_stats(rate, *who).remaining <= self._looking[who]:
+                    wait = self._wait(rate, *who)
+                    raise TooMany(f"too many wrong tries; wait {_spoken(wait)}, then try again", wait)
+            self._looking.update(who for _, who in tries)
+        guess = Guess()
+        try:
+            yield guess
+        finally:
+            with self._lock:
+                self._looking.subtract(who for _, who in tries)
+                self._looking += Counter()  # those of none are forgotten
+                if guess.right is False:
+                    for rate, who in tries:
+                        self._limiter.hit(rate, *who)
+            if guess.right:
+                rate, who = tries[0]
+                self._limiter.clear(rate, *who)
 
     @staticmethod
     def _guessing(name: str, address: str) -> list[tuple[RateLimitItem, tuple[str, ...]]]:

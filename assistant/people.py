@@ -23,6 +23,7 @@ from assistant.accounts import (
     accounts,
     as_account,
     as_row,
+    check_group,
     check_role,
     fresh,
     keep_an_admin,
@@ -126,6 +127,12 @@ class People:
         with self._database.read() as connection:
             return kept.listed(connection, account.id, "key")
 
+    def make_first_admin(self, token: str, name: str, password: str) -> Account:
+        """The account of whoever has the link of the first start. Raises `AccountError`."""
+        account = self.accounts.make_first_admin(token, name, password)
+        self._note(name, "make the first admin", name, "", account.role)
+        return account
+
     # -- acts of a person --------------------------------------------------------------------------
 
     def sign_up(self, name: str, password: str) -> Account:
@@ -174,6 +181,9 @@ class People:
 
     def invite(self, name: str, role: Role, groups: Iterable[str], actor: str) -> str:
         """A new account, and the token by which its person chooses a password. Raises `AccountError`."""
+        groups = list(groups)
+        for group in groups:
+            check_group(group)
         self.accounts.add(name, role)
         self.accounts.set_groups(name, groups)
         self._note(actor, "add account", name, "", role)

@@ -134,10 +134,14 @@ def _open_webui(row: Row) -> _Found:
     # The snapshot is the row of the chat, in which the chat itself stands once more.
     content = chat["chat"] if isinstance(chat.get("chat"), dict) else chat
     messages = _object(_object(content, "history"), "messages")
-    branch, key = list[Row](), meta.get("message_id")
-    while isinstance(key, str) and isinstance(messages.get(key), dict) and len(branch) < 10_000:
-        branch.insert(0, messages[key])
+    branch, key, seen = list[Row](), meta.get("message_id"), set[str]()
+    while isinstance(key, str) and isinstance(messages.get(key), dict):
+        if key in seen:
+            raise Invalid("the messages of its chat follow each other in a circle")
+        seen.add(key)
+        branch.append(messages[key])
         key = messages[key].get("parentId")
+    branch.reverse()
     if not branch or branch[-1].get("role") != "assistant":
         raise Invalid("its snapshot of the chat does not hold the answer that was rated")
     plain = [{"role": one.get("role"), "content": one.get("content")} for one in branch]

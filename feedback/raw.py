@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 from feedback.records import (
@@ -283,4 +283,7 @@ def _moment(row: Mapping[str, Any], name: str) -> datetime:
         raise Invalid(f"{name} must be a time such as 2026-01-31T12:00:00+00:00") from None
     if found.tzinfo is None:
         raise Invalid(f"{name} must say its time zone")
-    return found
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(f"{name} is a time that no calendar has in UTC") from None

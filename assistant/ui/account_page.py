@@ -67,14 +67,12 @@ class _Own:
         token, address = request.cookies[COOKIE], address_of(request)
         try:
             # Whoever found an open page may guess here as little as at the way in.
-            self._limits.password(account.name, address)
-            await to_thread.run_sync(self._people.change_password, account, old, new, token)
-        except TooMany as problem:
+            with self._limits.password(account.name, address) as guess:
+                guess.right = False
+                await to_thread.run_sync(self._people.change_password, account, old, new, token)
+                guess.right = True
+        except (TooMany, AccountError) as problem:
             return await self._sheet(request, account, problem=sentence(problem))
-        except AccountError as problem:
-            self._limits.wrong_password(account.name, address)
-            return await self._sheet(request, account, problem=sentence(problem))
-        self._limits.right_password(account.name, address)
         return await self._sheet(request, account, said="Your password is changed; other sessions ended.")
 
     @opens("user")

@@ -14,11 +14,12 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from assistant.accounts import SESSION_DAYS, SHORTEST_PASSWORD, AccountError, Accounts
+from assistant.accounts import SESSION_DAYS, SHORTEST_PASSWORD, AccountError
 from assistant.credentials import digest
 from assistant.doors import opens
 from assistant.entry import AccountsSection, OidcSection
 from assistant.limits import Limits, TooMany
+from assistant.people import People
 from assistant.ui import paper
 from assistant.ui.gate import COOKIE, account_of, address_of, same_origin
 from assistant.ui.words import browser, sentence
@@ -27,14 +28,14 @@ __all__ = ["account_of", "let_in", "router"]
 
 
 def router(
-    accounts: Accounts,
+    people: People,
     limits: Limits | None = None,
     section: AccountsSection | None = None,
     oidc: OidcSection | None = None,
 ) -> APIRouter:
     """The routes `/login`, `/logout`, `/setup`. `section` and `oidc` say which other ways in are offered."""
     routes = APIRouter(include_in_schema=False)
-    doors = _Doors(accounts, limits or Limits(), section or AccountsSection(), oidc or OidcSection())
+    doors = _Doors(people, limits or Limits(), section or AccountsSection(), oidc or OidcSection())
     routes.add_api_route("/login", doors.login_page, methods=["GET"], response_class=HTMLResponse)
     routes.add_api_route("/login", doors.login, methods=["POST"], response_class=HTMLResponse)
     routes.add_api_route("/logout", doors.logout, methods=["POST"], response_class=HTMLResponse)
@@ -46,10 +47,8 @@ def router(
 class _Doors:
     """The handlers behind the routes."""
 
-    def __init__(
-        self, accounts: Accounts, limits: Limits, section: AccountsSection, oidc: OidcSection
-    ) -> None:
-        self._accounts = accounts
+    def __init__(self, people: People, limits: Limits, section: AccountsSection, oidc: OidcSection) -> None:
+        self._people, self._accounts = people, people.accounts
         self._limits = limits
         self._section = section
         self._oidc = oidc
@@ -72,10 +71,14 @@ class _Doors:
         after = inside(str(form.get("next", "/")))
         address = address_of(request)
         try:
-            self._limits.password(name, address)
-            token = await to_thread.run_sync(
-                self._accounts.sign_in, name, password, browser(request.headers.get("user-agent", ""))
-            )
+            with self._limits.password(name, address) as guess:
+                label = browser(request.headers.get("user-agent", ""))
+                try:
+                    token = await to_thread.run_sync(self._accounts.sign_in, name, password, label)
+                    guess.right = token is not None
+                except AccountError:
+                    guess.right = True  # it waits for approval, which only the right password learns
+                    raise
         except TooMany as problem:
             sheet = await self._login_sheet(after, name, sentence(problem), 429)
             sheet.headers["retry-after"] = str(problem.seconds)
@@ -84,9 +87,7 @@ class _Doors:
             # The password was right: to say more than "wrong" tells nothing to whoever guesses.
             return await self._login_sheet(after, name, sentence(problem), 403)
         if token is None:
-            self._limits.wrong_password(name, address)
             return await self._login_sheet(after, name, "The name or the password is wrong.", 401)
-        self._limits.right_password(name, address)
         return let_in(request, token, after)
 
     @opens(None)
@@ -120,7 +121,7 @@ class _Doors:
         if password != again:
             return _setup_sheet(token, name, "The two passwords are not the same.")
         try:
-            make = partial(self._accounts.make_first_admin, token, name, password)
+            make = partial(self._people.make_first_admin, token, name, password)
             account = await to_thread.run_sync(make)
         except AccountError as problem:
             return _setup_sheet(token, name, sentence(problem))

@@ -90,7 +90,7 @@ def mount(
 def _ways_in(
     app: FastAPI, people: People, limits: Limits, entry: AccountsSection, oidc: OidcSection | None
 ) -> None:
-    app.include_router(entrance.router(people.accounts, limits, entry, oidc))
+    app.include_router(entrance.router(people, limits, entry, oidc))
     app.include_router(joining.router(people, limits, entry))
     app.include_router(account_page.router(people, limits, oidc))
     if oidc is not None and oidc.on:

@@ -6,6 +6,7 @@ act on its state. The first person who speaks for a page owns it. Knows nothing 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 
@@ -18,6 +19,8 @@ MOST = 50_000
 """Pages that are remembered; the one that was longest unused is forgotten."""
 LARGEST = 8_000_000
 """Bytes of an event."""
+_LONGEST = 64
+"""Letters of a page's name that are kept as they are; gradio's own have a dozen."""
 _IN_BODY = ("/gradio_api/queue/join", "/gradio_api/cancel", "/gradio_api/reset")
 _IN_PATH = "/gradio_api/heartbeat/"
 
@@ -35,6 +38,8 @@ class Owners:
 
     def claim(self, page: str, account_id: str) -> bool:
         """Whether this is the person's page, or nobody's until now."""
+        if len(page) > _LONGEST:
+            page = hashlib.sha256(page.encode(errors="replace")).hexdigest()
         owner = self._owners.setdefault(page, account_id)
         self._owners.move_to_end(page)
         if len(self._owners) > self._most:

@@ -16,6 +16,7 @@ from sqlalchemy import event, func, select, text, update
 
 from assistant import accounts as module
 from assistant.accounts import SESSION_DAYS, AccountError, Accounts, credentials
+from assistant.people import People
 from feedback.database import Database
 from feedback.records import Role
 
@@ -151,6 +152,23 @@ def test_a_wrong_name_costs_as_many_hashes_as_a_wrong_password(
     for number, name in enumerate(("ann", "nobody", "bot"), 1):
         accounts.sign_in(name, "wrong horse")
         assert len(verified) == number
+
+
+def test_a_password_that_was_changed_while_it_was_looked_at_opens_nothing(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts.add("ann", "user", PASSWORD)
+    people, real = People(accounts), PasswordHash.verify
+
+    def verify(self: PasswordHash, password: str, known: str) -> bool:
+        found = real(self, password, known)
+        monkeypatch.setattr(PasswordHash, "verify", real)
+        people.spend_link(people.reset_link("ann", "root"), "another horse")
+        return found
+
+    monkeypatch.setattr(PasswordHash, "verify", verify)
+    assert accounts.sign_in("ann", PASSWORD) is None
+    assert accounts.sign_in("ann", "another horse") is not None
 
 
 def test_a_session_ends_by_itself_and_leaves_no_row(accounts: Accounts, database: Database) -> None:

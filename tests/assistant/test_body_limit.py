@@ -18,7 +18,7 @@ def http() -> TestClient:
     async def size(request: Request) -> int:
         return len(await request.body())
 
-    for path in ("/v1/small", "/v1/large", "/page"):
+    for path in ("/v1/small", "/v1/large", "/page", "/login"):
         app.add_api_route(path, size, methods=["POST"])
     app.add_middleware(BodyLimit, largest=10, larger={"/v1/large": 100})
     return TestClient(app)
@@ -43,3 +43,8 @@ def test_more_may_come_where_it_is_said_and_outside_of_v1(http: TestClient) -> N
     assert http.post("/v1/large", content=in_pieces()).json() == 24
     assert http.post("/v1/large", content=b"x" * 101).status_code == 413
     assert http.post("/page", content=b"x" * 1_000).json() == 1_000
+
+
+def test_a_form_that_is_open_to_everybody_is_small(http: TestClient) -> None:
+    assert http.post("/login", content=b"x" * 64_000).json() == 64_000
+    assert http.post("/login", content=b"x" * 64_001).status_code == 413

@@ -162,6 +162,23 @@ def test_an_invitation_makes_an_account_whose_person_chooses_the_password(
     assert not [note for note in notes if token in str(note) or PASSWORD in str(note)]
 
 
+def test_an_invitation_into_a_group_that_can_not_be_makes_nothing(
+    people: People, notes: list[tuple[str, ...]]
+) -> None:
+    with pytest.raises(AccountError, match="a group's name"):
+        people.invite("eve", "admin", ["Sales Team"], "ada")
+    with pytest.raises(AccountError):
+        people.accounts.get("eve")
+    assert notes == []
+
+
+def test_the_first_admin_is_noted(people: People, notes: list[tuple[str, ...]]) -> None:
+    link = people.accounts.first_link()
+    assert link is not None
+    people.make_first_admin(link, "root", PASSWORD)
+    assert notes == [("root", "make the first admin", "root", "", "admin")]
+
+
 def test_a_link_ends_what_was_open_and_only_the_newest_works(people: People) -> None:
     mia = people.accounts.add("mia", "user", PASSWORD)
     session, key = people.accounts.new_session(mia), people.accounts.new_key("mia")

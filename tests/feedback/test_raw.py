@@ -146,6 +146,15 @@ def test_bad_lines_are_refused_one_by_one_and_the_good_ones_stored(store: Store,
         assert "\n" not in reason
 
 
+def test_a_time_before_all_calendars_is_refused_alone(store: Store, other_store: Store) -> None:
+    asked(store, "one")
+    asked(store, "two")
+    said = exported(store, "raw")
+    said[0]["created_at"] = "0001-01-01T00:00:00+14:00"
+    stored, refused = import_raw(other_store, map(json.dumps, said))
+    assert (stored, [number for number, _ in refused]) == (1, [1])
+
+
 def test_text_that_no_database_keeps_does_not_stop_an_import(store: Store, other_store: Store) -> None:
     asked(store)
     [row] = exported(store, "raw")

@@ -11,6 +11,7 @@ from httpx import Response
 
 from assistant.entry import AccountsSection, OidcSection
 from assistant.limits import Limits
+from assistant.people import People
 from assistant.ui import entrance
 from assistant.ui.entrance import account_of
 from tests.assistant.ui.scripted import PASSWORD, House
@@ -26,7 +27,7 @@ def people(house: House) -> House:
 
 def client(house: House, scheme: str = "http") -> TestClient:
     app = FastAPI()
-    app.include_router(entrance.router(house.accounts))
+    app.include_router(entrance.router(People(house.accounts)))
 
     @app.get("/who")
     def who(request: entrance.Request) -> str | None:
@@ -98,7 +99,7 @@ def test_other_ways_in_are_offered_where_there_are_any(people: House) -> None:
     app = FastAPI()
     app.include_router(
         entrance.router(
-            people.accounts,
+            People(people.accounts),
             Limits(),
             AccountsSection(sign_up="approval"),
             OidcSection("https://id.example.org", "us", name="<the shop>"),

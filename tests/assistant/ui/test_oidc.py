@@ -116,6 +116,8 @@ def test_groups_there_are_roles_here_each_time_one_comes(
     assert answer.status_code == 403
     assert "has no role here" in answer.text
     assert http.get("/who").json() is None
+    # Neither by what was theirs before.
+    assert house.accounts.get("mia").disabled
 
 
 def test_who_is_locked_out_here_stays_out(house: House, section: OidcSection) -> None:

@@ -41,6 +41,14 @@ def test_the_first_who_speaks_for_a_page_owns_it() -> None:
     assert found.claim("two", "bob")
 
 
+def test_a_long_name_takes_no_more_room_than_a_short_one() -> None:
+    owners = Owners()
+    assert owners.claim("x" * 1_000_000, "ann")
+    assert not owners.claim("x" * 1_000_000, "bob")
+    assert owners.claim("x" * 999_999, "bob")
+    assert max(map(len, owners._owners)) <= 64
+
+
 def test_the_longest_unused_is_forgotten() -> None:
     found = Owners(most=2)
     for page in ("one", "two", "one", "three"):
