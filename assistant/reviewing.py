@@ -56,7 +56,7 @@ class Case:
     ratings: Sequence[Rating]
     corrections: Sequence[Correction]
     review: Review | None
-    """What this person has found; only then `others` is filled."""
+    """What this person has found; only then, or when no look is left, `others` is filled."""
     others: Sequence[Review]
     draft: Draft
     names: dict[str, str]
@@ -116,7 +116,8 @@ class ReviewDesk:
         found = self.reader.found([turn.id])
         mine = next((row for row in found if row.person_id == account.id), None)
         foreign = task.person_id != account.id
-        others = [row for row in found if row.person_id != account.id] if mine or foreign else []
+        told = mine is not None or self.reader.is_closed(turn.id)
+        others = [row for row in found if row.person_id != account.id] if told else []
         if mine and others and not task.revealed:
             self.reviews.reveal(task.id, account.id)
         names = {one.id: one.name for one in self._accounts.all()}
@@ -130,7 +131,7 @@ class ReviewDesk:
             review=mine,
             others=others,
             draft=kept or (Draft.of(mine) if mine else Draft()),
-            names=names if mine or foreign else {},
+            names=names if told else {},
             holder=names.get(task.person_id or "", "somebody who is gone") if foreign else "",
         )
 

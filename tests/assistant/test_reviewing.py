@@ -108,6 +108,22 @@ async def test_who_said_what_is_hidden_until_ones_own_verdict_is_in(double: Worl
     assert double.desk.reviews.open(before.task.id, double.sam.id).revealed
 
 
+async def test_whoever_may_still_have_a_look_is_not_shown_what_was_found(
+    double: World,
+) -> None:
+    double.turn()
+    task = (await double.finish(double.sue, Draft("right"))).task
+    second = double.case(double.sam).task
+    sid = Accounts(double.database).add("sid", "staff")
+    for chosen in (task.id, second.id):
+        case = double.desk.case(double.desk.reviews.open(chosen, sid.id), sid)
+        assert (case.is_mine, case.review, case.others, case.names) == (False, None, [], {})
+    await double.finish(double.sam, Draft("wrong", "style"))
+    case = double.desk.case(double.desk.reviews.open(task.id, sid.id), sid)
+    assert [row.verdict for row in case.others] == ["right", "wrong"]
+    assert case.names[double.sam.id] == "sam"
+
+
 async def test_somebody_elses_case_is_shown_and_can_not_be_decided(world: World) -> None:
     world.turn()
     task = world.case(world.sam).task
