@@ -175,6 +175,25 @@ async def test_a_correction_is_learned_from_and_approved_only_with_a_tick(world:
     assert world.approved() == []
 
 
+async def test_what_was_taken_back_is_no_example_again_before_it_is_ticked_again(double: World) -> None:
+    turn = double.turn()
+    ticked = Draft("wrong", "style", BETTER, approve=True)
+    await double.finish(double.sam, ticked)
+    [approval] = double.approvals.rows.of_turn(turn.id)
+    double.approvals.take_back(approval.id, "sue")
+    await double.finish(double.sue, Draft("wrong", "style"))
+    await double.desk.step()
+    assert double.approved() == []
+    # Undone and found again, it is wanted again, however soon.
+    for step in (True, False):
+        task = double.desk.reviews.undo(double.sam.id, "staff")
+        assert task is not None
+        if step:
+            await double.desk.step()
+        assert await double.desk.finish(task.id, double.sam, ticked) == ""
+        assert double.approved() == [BETTER]
+
+
 async def test_a_right_answer_may_be_an_example_as_it_is(world: World) -> None:
     world.turn()
     await world.finish(world.sam, Draft("right", approve=True))
