@@ -24,7 +24,7 @@ from assistant.ui.screens import Screens, growing, nothing_open, turns
 from assistant.ui.streams import Running, Streams
 from feedback.offers import Offer, Offers
 from feedback.past import Past
-from feedback.records import FeedbackError, NotFound
+from feedback.records import Conversation, FeedbackError, NotFound
 
 LONGEST_QUESTION = 20_000
 
@@ -103,11 +103,14 @@ class ChatEvents:
     async def _show(
         self, page: Page, epoch: int, account: Account, conversation_id: str | None, leaf: str | None
     ) -> Parts:
+        here = None
+        if conversation_id is not None:
+            here = await to_thread.run_sync(self._store.conversation, conversation_id, account.id)
         await page.alone()
         if page.epoch != epoch:
             return {}
         page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
-        page.grounded = page.learned_from = True
+        page.grounded, page.learned_from = (here.grounded, here.learned_from) if here else (True, True)
         page.editing = page.judging = page.approving = page.beside = page.before = None
         if leaf is not None and (offer := await to_thread.run_sync(self._offers.open, [leaf])):
             page.leaf, page.beside = offer.both
@@ -299,14 +302,15 @@ class ChatEvents:
 
         It is named to `Chat`, which would else go on in an older one that opened with the same words.
         One whose first question never reached the engine is used again for that question only, because
-        a conversation is known by what it opened with.
+        a conversation is known by what it opened with. What was switched off there stays so.
         """
+        switches: Page | Conversation = page
         if page.conversation_id is not None:
-            found = self._store.conversation(page.conversation_id, account.id)
+            found = switches = self._store.conversation(page.conversation_id, account.id)
             if question == found.opening or self._store.turns(found.id):
                 return found.id
         return self._store.start_conversation(
-            account.id, question, grounded=page.grounded, learned_from=page.learned_from
+            account.id, question, grounded=switches.grounded, learned_from=switches.learned_from
         ).id
 
     async def _not_begun(

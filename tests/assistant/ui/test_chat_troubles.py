@@ -49,6 +49,28 @@ async def test_another_question_after_a_lost_one_opens_its_own_conversation(
     assert "never reached the engine" in seen["past"]
 
 
+@pytest.mark.parametrize("placed", [True, False])
+async def test_what_was_switched_off_stays_off_when_a_lost_question_is_changed(
+    house: House, events: ChatEvents, placed: bool
+) -> None:
+    house.engines.unready = "no engine is ready"
+    page, again = Page(), Page()
+    await events.switch_learning(page, request(), event(on=""))
+    await events.switch_documents(page, request(), event(on=""))
+    await last(events, page, events.ask(page, "How long?", request()))
+    there = request(chat=page.conversation_id)
+    if placed:
+        await last(events, again, events.load(again, there))
+        assert (again.learned_from, again.grounded) == (False, False)
+    house.engines.unready = None
+    await last(events, again, events.ask(again, "How long to Norway?", there))
+    [lost, asked] = house.store.conversations(house.accounts.get("uwe").id)
+    assert lost.id != asked.id
+    assert [(one.learned_from, one.grounded) for one in (lost, asked)] == [(False, False)] * 2
+    await last(events, again, events.open_chat(again, request(), event(chat="")))
+    assert (again.learned_from, again.grounded) == (True, True)
+
+
 async def test_a_second_answer_that_fails_leaves_the_first(house: House, events: ChatEvents) -> None:
     page = Page()
     await last(events, page, events.ask(page, "How long?", request()))
