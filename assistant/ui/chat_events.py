@@ -103,7 +103,9 @@ class ChatEvents:
     async def _show(
         self, page: Page, epoch: int, account: Account, conversation_id: str | None, leaf: str | None
     ) -> Parts:
-        here = None
+        here = offer = None
+        if leaf is not None:
+            offer = await to_thread.run_sync(self._offers.open, [leaf])
         if conversation_id is not None:
             here = await to_thread.run_sync(self._store.conversation, conversation_id, account.id)
         await page.alone()
@@ -112,9 +114,11 @@ class ChatEvents:
         page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
         page.grounded, page.learned_from = (here.grounded, here.learned_from) if here else (True, True)
         page.editing = page.judging = page.approving = page.beside = page.before = None
-        if leaf is not None and (offer := await to_thread.run_sync(self._offers.open, [leaf])):
+        if offer is not None:
             page.leaf, page.beside = offer.both
         await self._resolve(page)
+        if page.epoch != epoch:
+            return {}
         page.awaited = page.leaf if self.busy(page) else None
         parts = await self.screen(page, account)
         return {**parts, **nothing_open()} if page.epoch == epoch else {}
@@ -147,20 +151,21 @@ class ChatEvents:
         if not text.strip() or self._not_now(page):
             return
         # Claimed before anything is waited for: a second Enter would else ask the same once more.
-        with page.claimed() as epoch:
+        with page.claimed() as asked:
             page.before = None
             if not page.placed:
                 # Quicker than the page could load, or long since forgotten: the address says where we are.
-                page.conversation_id, page.leaf = await self._find(account, _named(request))
-                page.placed = True
-            if page.beside is not None and page.leaf is not None and page.editing is None:
+                asked.conversation_id, asked.leaf = await self._find(account, _named(request))
+                if page.epoch == asked.epoch:
+                    page.conversation_id, page.placed = asked.conversation_id, True
+            if asked.beside is not None and asked.leaf is not None and asked.editing is None:
                 # Whoever goes on has not chosen, and goes on behind the one on the left, which is by chance.
-                await to_thread.run_sync(self._offers.end, Offer(page.leaf, page.beside))
-            parent = page.leaf
-            if page.editing is not None:
-                edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
+                await to_thread.run_sync(self._offers.end, Offer(asked.leaf, asked.beside))
+            parent = asked.leaf
+            if asked.editing is not None:
+                edited = await to_thread.run_sync(self._store.turn, asked.editing, account.id)
                 parent = edited.parent_id
-            async for parts in self._answer(page, epoch, account, parent, text[:LONGEST_QUESTION]):
+            async for parts in self._answer(page, asked, account, parent, text[:LONGEST_QUESTION]):
                 yield parts
 
     async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
@@ -177,8 +182,8 @@ class ChatEvents:
         if self._not_now(page):
             return
         page.conversation_id, page.placed, page.before = turn.conversation_id, True, None
-        with page.claimed() as epoch:
-            async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
+        with page.claimed() as asked:
+            async for parts in self._answer(page, asked, account, turn.parent_id, turn.question, again=True):
                 yield parts
 
     async def compare(self, page: Page, account: Account, turn_id: str) -> AsyncIterator[Parts]:
@@ -186,10 +191,9 @@ class ChatEvents:
         turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
         if self._not_now(page):
             return
-        with page.claimed() as epoch:
-            page.conversation_id, page.placed = turn.conversation_id, True
-            page.before = turn.id
-            async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
+        page.conversation_id, page.placed, page.before = turn.conversation_id, True, turn.id
+        with page.claimed() as asked:
+            async for parts in self._answer(page, asked, account, turn.parent_id, turn.question, again=True):
                 yield parts
 
     async def follow(self, page: Page, request: gr.Request) -> AsyncIterator[Parts]:
@@ -226,10 +230,12 @@ class ChatEvents:
         """Of two answers that have ended one may be missing or broken off: then nothing is to be chosen."""
         if page.beside is None or page.leaf is None or self.busy(page):
             return
-        both = [await to_thread.run_sync(self._store.turn, name) for name in (page.leaf, page.beside)]
+        epoch, offer = page.epoch, Offer(page.leaf, page.beside)
+        both = [await to_thread.run_sync(self._store.turn, name) for name in offer.both]
         if not all(turn.answer and turn.status == "complete" for turn in both):
-            await to_thread.run_sync(self._offers.end, Offer(page.leaf, page.beside))
-            page.leaf, page.beside = max(both, key=lambda turn: len(turn.answer)).id, None
+            await to_thread.run_sync(self._offers.end, offer)
+            if page.epoch == epoch:
+                page.leaf, page.beside = max(both, key=lambda turn: len(turn.answer)).id, None
 
     async def stop(self, page: Page, request: gr.Request) -> Parts:
         """End the answer that is being written; what it said so far stays."""
@@ -247,24 +253,26 @@ class ChatEvents:
     async def _answer(
         self,
         page: Page,
-        epoch: int,
+        asked: Page,
         account: Account,
         parent: str | None,
         question: str,
         again: bool = False,
     ) -> AsyncIterator[Parts]:
         """Put a question behind the turn `parent`, and let the page wait for its answer."""
-        before, page.leaf, page.beside = page.leaf, parent, None
+        epoch = asked.epoch
+        if page.epoch == epoch:
+            page.leaf, page.beside = parent, None
         await page.alone()
         try:
             # What was asked is seen at once; the engine may take a moment before the first word.
-            asked = {**await self._screens.asked(page, account, question), **nothing_open()}
+            seen = {**await self._screens.asked(page, account, question), **nothing_open()}
             if page.epoch == epoch:
-                yield asked if again else asked | {"box": ""}
-            running = await self._begin(page, account, parent, question, epoch, again)
+                yield seen if again else seen | {"box": ""}
+            running = await self._begin(page, asked, account, parent, question, again)
         except (AssistantError, FeedbackError) as problem:
             if page.epoch == epoch:
-                page.leaf, page.before = before, None
+                page.leaf, page.before = asked.leaf, None
                 yield await self._not_begun(page, account, question, problem, again)
             return
         if page.epoch != epoch:
@@ -279,11 +287,14 @@ class ChatEvents:
         yield await self.screen(page, account)
 
     async def _begin(
-        self, page: Page, account: Account, parent: str | None, question: str, epoch: int, again: bool
+        self, page: Page, asked: Page, account: Account, parent: str | None, question: str, again: bool
     ) -> list[Running]:
         self._door.pace(account)
-        conversation_id = await to_thread.run_sync(self._conversation, page, account, question)
-        if page.epoch == epoch:
+        if page.epoch == asked.epoch:
+            # They may have been switched since.
+            asked.grounded, asked.learned_from = page.grounded, page.learned_from
+        conversation_id = await to_thread.run_sync(self._conversation, asked, account, question)
+        if page.epoch == asked.epoch:
             page.conversation_id = conversation_id
         found = await to_thread.run_sync(self._store.turns, conversation_id)
         messages = prompt.dialogue(prompt.branch({turn.id: turn for turn in found}, parent), question)
@@ -297,16 +308,16 @@ class ChatEvents:
         await to_thread.run_sync(self._offers.add, two[0].turn_id, two[1].turn_id)
         return two
 
-    def _conversation(self, page: Page, account: Account, question: str) -> str:
-        """The conversation to ask in: the page's, or a new one.
+    def _conversation(self, asked: Page, account: Account, question: str) -> str:
+        """The conversation to ask in: the one asked in, or a new one.
 
         It is named to `Chat`, which would else go on in an older one that opened with the same words.
         One whose first question never reached the engine is used again for that question only, because
         a conversation is known by what it opened with. What was switched off there stays so.
         """
-        switches: Page | Conversation = page
-        if page.conversation_id is not None:
-            found = switches = self._store.conversation(page.conversation_id, account.id)
+        switches: Page | Conversation = asked
+        if asked.conversation_id is not None:
+            found = switches = self._store.conversation(asked.conversation_id, account.id)
             if question == found.opening or self._store.turns(found.id):
                 return found.id
         return self._store.start_conversation(

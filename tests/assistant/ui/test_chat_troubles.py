@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from assistant.ui.page import Doorman, Page
 from assistant.ui.streams import Streams
 from feedback.records import NotFound
 from tests.assistant.ui.playing import is_visible, last
-from tests.assistant.ui.scripted import House, event, request
+from tests.assistant.ui.scripted import House, event, request, until
 
 
 async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
@@ -69,6 +70,67 @@ async def test_what_was_switched_off_stays_off_when_a_lost_question_is_changed(
     assert [(one.learned_from, one.grounded) for one in (lost, asked)] == [(False, False)] * 2
     await last(events, again, events.open_chat(again, request(), event(chat="")))
     assert (again.learned_from, again.grounded) == (True, True)
+
+
+async def turned_away(
+    events: ChatEvents, page: Page, monkeypatch: pytest.MonkeyPatch, begun: Any, chat: str = ""
+) -> None:
+    """Open another chat while a question is put to the engine."""
+    at, on, seen = asyncio.Event(), asyncio.Event(), events._screens.asked
+
+    async def slow(*given: Any) -> Any:
+        at.set()
+        await on.wait()
+        return await seen(*given)
+
+    monkeypatch.setattr(events._screens, "asked", slow)
+    task = asyncio.create_task(last(events, page, begun))
+    await at.wait()
+    await last(events, page, events.open_chat(page, request(), event(chat=chat)))
+    on.set()
+    await task
+
+
+async def test_a_question_stays_in_the_chat_that_it_was_asked_in(
+    house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, other = Page(), Page()
+    for one in (page, other):
+        await last(events, one, events.ask(one, "How long?", request()))
+    here, there = page.conversation_id, other.conversation_id
+    assert here
+    assert there
+    first = page.leaf
+    await turned_away(events, page, monkeypatch, events.ask(page, "To Norway?", request()), there)
+    assert [(turn.question, turn.parent_id) for turn in house.store.turns(here)] == [
+        ("How long?", None),
+        ("To Norway?", first),
+    ]
+    assert len(house.store.turns(there)) == 1
+    assert (page.conversation_id, page.leaf) == (there, other.leaf)
+
+
+async def test_a_chat_that_nothing_is_learned_from_stays_so_when_a_new_one_is_opened(
+    house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page()
+    await events.switch_learning(page, request(), event(on=""))
+    await events.switch_documents(page, request(), event(on=""))
+    await turned_away(events, page, monkeypatch, events.ask(page, "How long?", request()))
+    [asked] = house.store.conversations(house.accounts.get("uwe").id)
+    assert (asked.learned_from, asked.grounded) == (False, False)
+    assert (page.learned_from, page.grounded) == (True, True)
+
+
+async def test_what_is_switched_off_while_a_question_is_put_counts(house: House, events: ChatEvents) -> None:
+    page = Page(followers=1)
+    task = asyncio.create_task(last(events, page, events.ask(page, "How long?", request())))
+    await until(lambda: page.asking == page.epoch)
+    await events.switch_learning(page, request(), event(on=""))
+    page.followers = 0
+    await task
+    [asked] = house.store.conversations(house.accounts.get("uwe").id)
+    assert not asked.learned_from
 
 
 async def test_a_second_answer_that_fails_leaves_the_first(house: House, events: ChatEvents) -> None:
