@@ -103,19 +103,17 @@ class ChatEvents:
     async def _show(
         self, page: Page, epoch: int, account: Account, conversation_id: str | None, leaf: str | None
     ) -> Parts:
-        here = offer = None
-        if leaf is not None:
-            offer = await to_thread.run_sync(self._offers.open, [leaf])
+        offer = await to_thread.run_sync(self._offers.open, [leaf]) if leaf else None
+        here = None
         if conversation_id is not None:
             here = await to_thread.run_sync(self._store.conversation, conversation_id, account.id)
         await page.alone()
         if page.epoch != epoch:
             return {}
-        page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
+        page.conversation_id, page.placed = conversation_id, True
         page.grounded, page.learned_from = (here.grounded, here.learned_from) if here else (True, True)
-        page.editing = page.judging = page.approving = page.beside = page.before = None
-        if offer is not None:
-            page.leaf, page.beside = offer.both
+        page.editing = page.judging = page.approving = page.before = None
+        page.leaf, page.beside = offer.both if offer else (leaf, None)
         await self._resolve(page)
         if page.epoch != epoch:
             return {}
@@ -147,6 +145,15 @@ class ChatEvents:
 
     async def ask(self, page: Page, text: str, request: gr.Request) -> AsyncIterator[Parts]:
         """The composer was sent: a new question, or another version of an earlier one."""
+        async for parts in self._ask(page, text, request, typed=True):
+            yield parts
+
+    async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+        """One of the offered questions was chosen; what is being typed stays."""
+        async for parts in self._ask(page, said(event, "text"), request, typed=False):
+            yield parts
+
+    async def _ask(self, page: Page, text: str, request: gr.Request, typed: bool) -> AsyncIterator[Parts]:
         account = await self._door.admit(request)
         if not text.strip() or self._not_now(page):
             return
@@ -165,13 +172,8 @@ class ChatEvents:
             if asked.editing is not None:
                 edited = await to_thread.run_sync(self._store.turn, asked.editing, account.id)
                 parent = edited.parent_id
-            async for parts in self._answer(page, asked, account, parent, text[:LONGEST_QUESTION]):
+            async for parts in self._answer(page, asked, account, parent, text[:LONGEST_QUESTION], typed):
                 yield parts
-
-    async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
-        """One of the offered questions was chosen."""
-        async for parts in self.ask(page, said(event, "text"), request):
-            yield parts
 
     async def answer_again(
         self, page: Page, request: gr.Request, event: gr.EventData
@@ -257,6 +259,7 @@ class ChatEvents:
         account: Account,
         parent: str | None,
         question: str,
+        typed: bool = False,
         again: bool = False,
     ) -> AsyncIterator[Parts]:
         """Put a question behind the turn `parent`, and let the page wait for its answer."""
@@ -268,12 +271,14 @@ class ChatEvents:
             # What was asked is seen at once; the engine may take a moment before the first word.
             seen = {**await self._screens.asked(page, account, question), **nothing_open()}
             if page.epoch == epoch:
-                yield seen if again else seen | {"box": ""}
+                # What had been typed before an edit comes back.
+                rest = asked.set_aside if asked.editing is not None else ""
+                yield seen | {"box": rest} if typed else seen
             running = await self._begin(page, asked, account, parent, question, again)
         except (AssistantError, FeedbackError) as problem:
             if page.epoch == epoch:
                 page.leaf, page.before = asked.leaf, None
-                yield await self._not_begun(page, account, question, problem, again)
+                yield await self._not_begun(page, account, question, problem, typed, again)
             return
         if page.epoch != epoch:
             return
@@ -315,29 +320,28 @@ class ChatEvents:
         One whose first question never reached the engine is used again for that question only, because
         a conversation is known by what it opened with. What was switched off there stays so.
         """
-        switches: Page | Conversation = asked
+        here: Page | Conversation = asked
         if asked.conversation_id is not None:
-            found = switches = self._store.conversation(asked.conversation_id, account.id)
-            if question == found.opening or self._store.turns(found.id):
-                return found.id
+            here = self._store.conversation(asked.conversation_id, account.id)
+            if question == here.opening or self._store.turns(here.id):
+                return here.id
         return self._store.start_conversation(
-            account.id, question, grounded=switches.grounded, learned_from=switches.learned_from
+            account.id, question, grounded=here.grounded, learned_from=here.learned_from
         ).id
 
     async def _not_begun(
-        self, page: Page, account: Account, question: str, problem: Exception, again: bool
+        self, page: Page, account: Account, question: str, problem: Exception, typed: bool, again: bool
     ) -> Parts:
         parts = await self.screen(page, account)
         if again:
             return parts | {"now": transcript.unasked(problem)}
         if page.leaf is None:
             parts["past"] = turns(page, "")
+        parts["now"] = transcript.unsent(question, problem, typed)
+        if not typed:
+            return {name: parts[name] for name in parts if name != "box"}
         # An edit stays an edit until it has been asked.
-        return parts | {
-            "now": transcript.unsent(question, problem),
-            "box": question,
-            "editing": gr.update(visible=page.editing is not None),
-        }
+        return parts | {"box": question, "editing": gr.update(visible=page.editing is not None)}
 
     def _not_now(self, page: Page) -> bool:
         if self.busy(page) or page.asking == page.epoch:

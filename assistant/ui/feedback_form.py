@@ -154,7 +154,8 @@ class FeedbackForm:
 
     def _vote(self, turn: Turn, account: Account, thumb: Thumb | None) -> None:
         known = self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING)
-        if known.reasons or known.comment or known.correction:
+        said = known.reasons or known.comment or known.correction
+        if said and self._drafts.get(account.id, turn.id) is None:
             # A new thumb replaces the whole opinion; the words wait in case the mind is changed once more.
             self._drafts.keep(account.id, turn.id, known)
         self._store.judge(turn.id, account.id, account.role, Verdict(thumb))

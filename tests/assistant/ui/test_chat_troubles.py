@@ -35,6 +35,19 @@ async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
     assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
 
 
+async def test_an_example_that_can_not_be_put_leaves_what_is_typed(house: House, events: ChatEvents) -> None:
+    house.engines.unready = "no engine is ready"
+    page, example = Page(), event(text="What <b>?")
+    for _ in range(2):
+        seen = await last(events, page, events.ask_example(page, request(), example))
+        assert "box" not in seen
+        assert "in the box" not in str(seen)
+        assert 'data-act="ask_example" data-text="What &lt;b&gt;?">Try again<' in seen["now"]
+    house.engines.unready = None
+    await last(events, page, events.ask_example(page, request(), example))
+    assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
+
+
 async def test_another_question_after_a_lost_one_opens_its_own_conversation(
     house: House, events: ChatEvents
 ) -> None:
@@ -146,10 +159,12 @@ async def test_a_second_answer_that_fails_leaves_the_first(house: House, events:
 async def test_an_edit_that_fails_stays_an_edit(house: House, events: ChatEvents) -> None:
     page = Page()
     await last(events, page, events.ask(page, "one", request()))
-    await events.edit_question(page, "", request(), event(turn=page.leaf))
+    await events.edit_question(page, "half typed", request(), event(turn=page.leaf))
     house.engines.unready = "no engine is ready"
     seen = await last(events, page, events.ask(page, "other", request()))
     assert page.editing is not None
+    assert seen["box"] == "other"
+    assert (await events.cancel_edit(page, request()))["box"] == "half typed"
     assert is_visible(seen["editing"])
     assert "one" in seen["past"]
 

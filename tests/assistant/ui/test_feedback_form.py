@@ -127,6 +127,15 @@ async def test_words_wait_when_the_thumb_is_changed(at: Setting) -> None:
     assert at.opinion == Verdict("down", [])
 
 
+async def test_newer_words_wait_rather_than_those_that_were_sent(at: Setting) -> None:
+    await at.rate("down")
+    await at.form.send(at.page, ["tone"], "curt", "Better.", True, request())
+    await at.form.say_more(at.page, request(), event(turn=at.turn))
+    await at.form.keep(at.page, ["tone"], "too curt", "Best.", request())
+    await at.rate("up")
+    assert written(await at.rate("down")) == (["tone"], "too curt", "Best.")
+
+
 async def test_taking_the_vote_back_closes_the_form(at: Setting) -> None:
     await at.rate("down")
     parts = await at.rate("")
