@@ -128,7 +128,8 @@ class Approvals:
         except RetrievalError:
             self.rows.forget(made.id)
             raise
-        older = self.rows.same(made)
+        # Of two that are approved at once the newer one stays, and does not end with the other.
+        older = [one for one in self.rows.same(made) if one.id < made.id]
         self._end(older, account.name, f"replaced by {made.id}")
         log.info("%s approved an answer to %s (%s)", account.name, turn.id, made.id)
         self._note(account.name, "answer approved", made.id, "", f"an example, from {turn.id}")

@@ -50,8 +50,9 @@ class Receipts:
             votes = self._taught[1].get(person_id, ())
         if not votes or self._was_told(person_id, live.name):
             return None
-        turn = self._turn(person_id, votes)
-        return None if turn is None else Receipt(live.name, len(votes), turn[0], turn[1])
+        own = self._own(person_id, votes)
+        turn = self._turn(person_id, own)
+        return None if turn is None else Receipt(live.name, len(own), turn[0], turn[1])
 
     def told(self, person_id: str, adapter: str, turn_id: str | None) -> None:
         """They have looked at the answers to `turn_id`, or wanted to see none."""
@@ -65,6 +66,15 @@ class Receipts:
         own = (receipts.c.person_id == person_id) & (receipts.c.adapter == adapter)
         with self._database.read() as connection:
             return connection.execute(select(receipts.c.adapter).where(own)).first() is not None
+
+    def _own(self, person_id: str, votes: Sequence[str]) -> list[str]:
+        """Those of these opinions that are this person's: others may have asked the same."""
+        own: set[str] = set()
+        with self._database.read() as connection:
+            for kind, table in (("correction", corrections), ("rating", ratings), ("choice", choices)):
+                query = select(table.c.id).where(table.c.person_id == person_id)
+                own.update(f"{kind}:{row.id}" for row in connection.execute(query))
+        return [name for name in votes if name in own]
 
     def _turn(self, person_id: str, votes: Sequence[str]) -> tuple[str, str] | None:
         """The newest turn of this person that they corrected, else one they voted on, with its question.
@@ -95,7 +105,9 @@ class Receipts:
 
 
 def taught(manifest: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Whom an adapter learned from, and by which opinions, such as `correction:3`. Pure."""
+    """Whom an adapter learned from, and the opinions behind the examples they had a part in, such as
+    `correction:3`: not all of these need be theirs. Pure.
+    """
     found: dict[str, dict[str, None]] = {}
     for example in manifest.get("examples", ()):
         for person in example.get("people", ()):

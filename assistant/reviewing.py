@@ -41,6 +41,7 @@ _LOW = 30
 _EVERY_SECONDS = 3.0
 _FILL_EVERY = 10
 """Steps between two looks at what has been voted."""
+_UNDONE = "its review was undone"
 _CAUSES: dict[str, Cause] = {"facts": "missing", "retrieval": "unretrieved"}
 GUIDELINE = Path(__file__).parent / "review-guideline.md"
 
@@ -56,7 +57,7 @@ class Case:
     ratings: Sequence[Rating]
     corrections: Sequence[Correction]
     review: Review | None
-    """What this person has found; only then `others` is filled."""
+    """What this person has found; only then, or when no look is left, `others` is filled."""
     others: Sequence[Review]
     draft: Draft
     names: dict[str, str]
@@ -116,7 +117,8 @@ class ReviewDesk:
         found = self.reader.found([turn.id])
         mine = next((row for row in found if row.person_id == account.id), None)
         foreign = task.person_id != account.id
-        others = [row for row in found if row.person_id != account.id] if mine or foreign else []
+        told = mine is not None or self.reader.is_closed(turn.id)
+        others = [row for row in found if row.person_id != account.id] if told else []
         if mine and others and not task.revealed:
             self.reviews.reveal(task.id, account.id)
         names = {one.id: one.name for one in self._accounts.all()}
@@ -130,7 +132,7 @@ class ReviewDesk:
             review=mine,
             others=others,
             draft=kept or (Draft.of(mine) if mine else Draft()),
-            names=names if mine or foreign else {},
+            names=names if told else {},
             holder=names.get(task.person_id or "", "somebody who is gone") if foreign else "",
         )
 
@@ -233,20 +235,30 @@ class ReviewDesk:
     def _approve(
         self, approvals: Approvals, turn: Turn, live: Sequence[Review], names: dict[str, Account]
     ) -> str:
-        """Approve what is ticked and no longer approve what was and is not."""
-        wanted = {(row.person_id, _approved(row, turn)) for row in live if row.approve}
+        """Approve what is ticked and no longer approve what was and is not.
+
+        What somebody has taken back or replaced since it was ticked stays so.
+        """
+        wanted = {(row.person_id, _approved(row, turn)): row for row in live if row.approve}
         once = {(row.person_id, _approved(row, turn)) for row in self.reader.history(turn.id) if row.approve}
-        there = {(one.approved_by, one.answer): one for one in approvals.rows.of_turn(turn.id)}
+        made = approvals.rows.of_turn(turn.id)
+        there = {(one.approved_by, one.answer): one for one in made if one.ended_at is None}
+        ended = {
+            (one.approved_by, one.answer): one.ended_at
+            for one in made
+            if one.ended_at is not None and one.reason != _UNDONE
+        }
         problems = []
-        for person_id, text in wanted | once:
+        for person_id, text in wanted.keys() | once:
             account = names.get(person_id)
             if account is None:
                 continue
-            known = there.get((account.name, text))
-            if (person_id, text) not in wanted:
+            key = account.name, text
+            known, over, review = there.get(key), ended.get(key), wanted.get((person_id, text))
+            if review is None:
                 if known is not None:
-                    approvals.take_back(known.id, account.name, "its review was undone")
-            elif known is None:
+                    approvals.take_back(known.id, account.name, _UNDONE)
+            elif known is None and (over is None or over < review.created_at):
                 problems.append(approvals.correct(turn.id, account, text)[1])
         return "; ".join(filter(None, problems))
 

@@ -123,8 +123,8 @@ class Approved:
         return self._where(approvals.c.ended_at.is_(None))
 
     def of_turn(self, turn_id: str) -> list[Approval]:
-        """Those in force that were made of this turn."""
-        return self._where(approvals.c.ended_at.is_(None), approvals.c.turn_id == turn_id)
+        """Those that were made of this turn, in force or not, the oldest first."""
+        return self._where(approvals.c.turn_id == turn_id)
 
     def same(self, approval: Approval) -> list[Approval]:
         """Open ones for the same people that say the same question, besides it."""

@@ -111,6 +111,18 @@ class Reader:
                 for table in (ratings, corrections, choices, reviews)
             }
 
+    def standing(self) -> tuple[int, ...]:
+        """Something else after every opinion, withdrawal and deletion: until then what was read holds."""
+        opinions = (ratings, corrections, choices, reviews)
+        withheld = select(func.count()).select_from(conversations).where(~conversations.c.learned_from)
+        with self._database.read() as connection:
+            counted = [
+                connection.execute(select(func.max(table.c.id), func.count()).select_from(table)).one()
+                for table in opinions
+            ]
+            kept = connection.execute(withheld).scalar_one()
+        return (int(kept), *(int(number or 0) for row in counted for number in row))
+
     def votes(self, after: int) -> list[Vote]:
         """Every thumb on answers of ours since the rating with the id `after`, as it was given, in order.
 

@@ -90,6 +90,12 @@ class ReviewReader:
         with self._database.read() as connection:
             return [record(Review, row) for row in connection.execute(query.order_by(reviews.c.id))]
 
+    def is_closed(self, turn_id: str) -> bool:
+        """Whether nobody is given a look at this turn any more."""
+        left = select(exists().where(tasks.c.turn_id == turn_id, tasks.c.state != "done"))
+        with self._database.read() as connection:
+            return not connection.execute(left).scalar()
+
     def history(self, turn_id: str) -> list[Review]:
         """All that was ever found of a turn, taken back or not, the oldest first."""
         query = select(reviews).where(reviews.c.turn_id == turn_id).order_by(reviews.c.id)
@@ -128,12 +134,15 @@ class ReviewReader:
 
 
 def _is_shown_to(person_id: str) -> ColumnElement[bool]:
-    """Of the looks at one turn a list shows one: this person's, else one they may have, else the first."""
+    """Of the looks at one turn a list shows one: this person's, else one they may have, now or some day.
+
+    Only where there is none it shows the first, with what was found.
+    """
 
     def rank(table: FromClause) -> ColumnElement[int]:
         columns = table.c
         free = and_(columns.state == "open", columns.person_id.is_(None))
-        return case((columns.person_id == person_id, 0), (free, 1), else_=2)
+        return case((columns.person_id == person_id, 0), (free, 1), (columns.state != "done", 2), else_=3)
 
     better = or_(rank(twins) < rank(tasks), and_(rank(twins) == rank(tasks), twins.c.seat < tasks.c.seat))
     return ~exists().where(twins.c.turn_id == tasks.c.turn_id, twins.c.id != tasks.c.id, better)

@@ -56,10 +56,11 @@ class Reviews:
         touched = exists().where(twins.c.turn_id == tasks.c.turn_id, twins.c.person_id.is_not(None))
         try:
             with self.database.write() as connection:
-                waiting = connection.execute(
-                    select(tasks.c.id, tasks.c.turn_id).where(UNTOUCHED, ~touched)
-                ).all()
+                untouched = select(tasks.c.id, tasks.c.turn_id).where(UNTOUCHED, ~touched)
+                waiting = connection.execute(untouched.with_for_update(skip_locked=True)).all()
                 gone = [row.id for row in waiting if row.turn_id not in wanted]
+                # Who had it in hand before may have left something.
+                connection.execute(delete(review_drafts).where(review_drafts.c.task_id.in_(gone)))
                 connection.execute(delete(tasks).where(tasks.c.id.in_(gone), UNTOUCHED))
                 for turn_id in {row.turn_id for row in waiting} & wanted.keys():
                     number, place = wanted[turn_id]

@@ -97,14 +97,19 @@ class Canaries:
             self._tell(connection, row, 0.0)
         return Canary((row,))
 
-    def stop(self, *, actor: str, reason: str) -> CanaryStep:
-        """Veto: from the next turn on what is live answers all. Raises `Refused` if no canary runs."""
+    def stop(self, *, actor: str, reason: str, name: str | None = None) -> CanaryStep:
+        """Veto: from the next turn on what is live answers all. Raises `Refused` if no canary runs.
+
+        With a `name` also if it is that of another adapter.
+        """
         require(reason)
         with self._database.write() as connection:
             one_writer(connection)
             canary = running_canary(connection)
             if canary is None:
                 raise Refused("no canary is running")
+            if name is not None and canary.adapter != name:
+                raise Refused(f"meanwhile a canary of {canary.adapter} runs; look again before you decide")
             row = _insert(connection, (canary.adapter, canary.against, 0.0), "stop", actor, reason, {})
             self._tell(connection, row, canary.share)
         return row

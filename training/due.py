@@ -55,7 +55,7 @@ class Outlook:
         self._reader = reader
         self._runs = runs
         self._settings = settings
-        self._counted: tuple[Mapping[str, int], Mapping[str, int], int] | None = None
+        self._counted: tuple[Mapping[str, int], tuple[int, ...], int] | None = None
         self._again = 0.0
         self._lock = threading.Lock()
 
@@ -68,12 +68,12 @@ class Outlook:
     def _votes(self) -> int:
         # Of several who look at once one counts, and the others have its answer.
         with self._lock:
-            mark, newest = self._runs.mark(), self._reader.newest()
-            if self._counted is not None and self._counted[:2] == (mark, newest):
+            mark, standing = self._runs.mark(), self._reader.standing()
+            if self._counted is not None and self._counted[:2] == (mark, standing):
                 return self._counted[2]
             begun = time.monotonic()
             if self._counted is None or self._counted[0] != mark or begun >= self._again:
-                self._counted = (mark, newest, gathering.new_votes(self._reader, mark))
+                self._counted = (mark, standing, gathering.new_votes(self._reader, mark))
                 ended = time.monotonic()
                 self._again = ended + _RESTS * (ended - begun)
             return self._counted[2]

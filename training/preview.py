@@ -62,15 +62,15 @@ class Previews:
         self._settings = settings
         self._base = base
         self._lock = threading.Lock()
-        self._kept: tuple[Mapping[str, int], Preview] | None = None
+        self._kept: tuple[tuple[int, ...], Preview] | None = None
 
     def make(self) -> Preview:
         """Read everything that was judged and build examples from it. Takes seconds where much was."""
         # Of several who ask at once one reads, and the others have its answer.
         with self._lock:
-            newest = self._reader.newest()
-            if self._kept is None or self._kept[0] != newest:
-                self._kept = (newest, self._make())
+            standing = self._reader.standing()
+            if self._kept is None or self._kept[0] != standing:
+                self._kept = (standing, self._make())
             return self._kept[1]
 
     def recipe(self, examples: int) -> Recipe:
@@ -83,7 +83,7 @@ class Previews:
         )
 
     def _make(self) -> Preview:
-        judged, choices = self._reader.judged(), self._reader.choices()
+        judged, choices = self._reader.judged(), screening.known(self._reader.choices())
         built = pairs.build(judged, choices, self._reader.compared(choices))
         training = built.training
         lonely = [item for item in pairs.needs_draws(judged, choices) if not screening.held_out(item.opening)]

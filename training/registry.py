@@ -130,13 +130,15 @@ class Registry:
             why = f"{failed[0].name}: {failed[0].detail}" if failed else evaluation.outcome
             raise Refused(f"{name} did not pass the gate ({why})")
 
-    def rollback(self, *, actor: str, reason: str, fence: Fence | None = None) -> Promotion:
+    def rollback(self, *, actor: str, reason: str, fence: Fence | None = None, goal: str = "") -> Promotion:
         """Go back to what was live before what is live now. Raises `Refused` at the very beginning.
 
-        `fence` as in `add`.
+        `fence` as in `add`. With a `goal` (an adapter, or `base`) it is refused if it would go elsewhere.
         """
         require(reason)
         adapter = self.earlier()
+        if goal and goal != (there := adapter.name if adapter else BASE):
+            raise Refused(f"meanwhile a rollback goes to {there}; look again before you decide")
         if adapter is not None:
             self._check_servable(adapter)
         return self._write(adapter.name if adapter else None, "rollback", actor, reason, fence)

@@ -24,7 +24,7 @@ from assistant.ui.screens import Screens, growing, nothing_open, turns
 from assistant.ui.streams import Running, Streams
 from feedback.offers import Offer, Offers
 from feedback.past import Past
-from feedback.records import FeedbackError, NotFound
+from feedback.records import Conversation, FeedbackError, NotFound
 
 LONGEST_QUESTION = 20_000
 
@@ -103,15 +103,20 @@ class ChatEvents:
     async def _show(
         self, page: Page, epoch: int, account: Account, conversation_id: str | None, leaf: str | None
     ) -> Parts:
+        offer = await to_thread.run_sync(self._offers.open, [leaf]) if leaf else None
+        here = None
+        if conversation_id is not None:
+            here = await to_thread.run_sync(self._store.conversation, conversation_id, account.id)
         await page.alone()
         if page.epoch != epoch:
             return {}
-        page.conversation_id, page.leaf, page.placed = conversation_id, leaf, True
-        page.grounded = page.learned_from = True
-        page.editing = page.judging = page.approving = page.beside = page.before = None
-        if leaf is not None and (offer := await to_thread.run_sync(self._offers.open, [leaf])):
-            page.leaf, page.beside = offer.both
+        page.conversation_id, page.placed = conversation_id, True
+        page.grounded, page.learned_from = (here.grounded, here.learned_from) if here else (True, True)
+        page.editing = page.judging = page.approving = page.before = None
+        page.leaf, page.beside = offer.both if offer else (leaf, None)
         await self._resolve(page)
+        if page.epoch != epoch:
+            return {}
         page.awaited = page.leaf if self.busy(page) else None
         parts = await self.screen(page, account)
         return {**parts, **nothing_open()} if page.epoch == epoch else {}
@@ -140,30 +145,35 @@ class ChatEvents:
 
     async def ask(self, page: Page, text: str, request: gr.Request) -> AsyncIterator[Parts]:
         """The composer was sent: a new question, or another version of an earlier one."""
+        async for parts in self._ask(page, text, request, typed=True):
+            yield parts
+
+    async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
+        """One of the offered questions was chosen; what is being typed stays."""
+        async for parts in self._ask(page, said(event, "text"), request, typed=False):
+            yield parts
+
+    async def _ask(self, page: Page, text: str, request: gr.Request, typed: bool) -> AsyncIterator[Parts]:
         account = await self._door.admit(request)
         if not text.strip() or self._not_now(page):
             return
         # Claimed before anything is waited for: a second Enter would else ask the same once more.
-        with page.claimed() as epoch:
+        with page.claimed() as asked:
             page.before = None
             if not page.placed:
                 # Quicker than the page could load, or long since forgotten: the address says where we are.
-                page.conversation_id, page.leaf = await self._find(account, _named(request))
-                page.placed = True
-            if page.beside is not None and page.leaf is not None and page.editing is None:
+                asked.conversation_id, asked.leaf = await self._find(account, _named(request))
+                if page.epoch == asked.epoch:
+                    page.conversation_id, page.placed = asked.conversation_id, True
+            if asked.beside is not None and asked.leaf is not None and asked.editing is None:
                 # Whoever goes on has not chosen, and goes on behind the one on the left, which is by chance.
-                await to_thread.run_sync(self._offers.end, Offer(page.leaf, page.beside))
-            parent = page.leaf
-            if page.editing is not None:
-                edited = await to_thread.run_sync(self._store.turn, page.editing, account.id)
+                await to_thread.run_sync(self._offers.end, Offer(asked.leaf, asked.beside))
+            parent = asked.leaf
+            if asked.editing is not None:
+                edited = await to_thread.run_sync(self._store.turn, asked.editing, account.id)
                 parent = edited.parent_id
-            async for parts in self._answer(page, epoch, account, parent, text[:LONGEST_QUESTION]):
+            async for parts in self._answer(page, asked, account, parent, text[:LONGEST_QUESTION], typed):
                 yield parts
-
-    async def ask_example(self, page: Page, request: gr.Request, event: gr.EventData) -> AsyncIterator[Parts]:
-        """One of the offered questions was chosen."""
-        async for parts in self.ask(page, said(event, "text"), request):
-            yield parts
 
     async def answer_again(
         self, page: Page, request: gr.Request, event: gr.EventData
@@ -174,8 +184,8 @@ class ChatEvents:
         if self._not_now(page):
             return
         page.conversation_id, page.placed, page.before = turn.conversation_id, True, None
-        with page.claimed() as epoch:
-            async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
+        with page.claimed() as asked:
+            async for parts in self._answer(page, asked, account, turn.parent_id, turn.question, again=True):
                 yield parts
 
     async def compare(self, page: Page, account: Account, turn_id: str) -> AsyncIterator[Parts]:
@@ -183,10 +193,9 @@ class ChatEvents:
         turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
         if self._not_now(page):
             return
-        with page.claimed() as epoch:
-            page.conversation_id, page.placed = turn.conversation_id, True
-            page.before = turn.id
-            async for parts in self._answer(page, epoch, account, turn.parent_id, turn.question, again=True):
+        page.conversation_id, page.placed, page.before = turn.conversation_id, True, turn.id
+        with page.claimed() as asked:
+            async for parts in self._answer(page, asked, account, turn.parent_id, turn.question, again=True):
                 yield parts
 
     async def follow(self, page: Page, request: gr.Request) -> AsyncIterator[Parts]:
@@ -223,10 +232,12 @@ class ChatEvents:
         """Of two answers that have ended one may be missing or broken off: then nothing is to be chosen."""
         if page.beside is None or page.leaf is None or self.busy(page):
             return
-        both = [await to_thread.run_sync(self._store.turn, name) for name in (page.leaf, page.beside)]
+        epoch, offer = page.epoch, Offer(page.leaf, page.beside)
+        both = [await to_thread.run_sync(self._store.turn, name) for name in offer.both]
         if not all(turn.answer and turn.status == "complete" for turn in both):
-            await to_thread.run_sync(self._offers.end, Offer(page.leaf, page.beside))
-            page.leaf, page.beside = max(both, key=lambda turn: len(turn.answer)).id, None
+            await to_thread.run_sync(self._offers.end, offer)
+            if page.epoch == epoch:
+                page.leaf, page.beside = max(both, key=lambda turn: len(turn.answer)).id, None
 
     async def stop(self, page: Page, request: gr.Request) -> Parts:
         """End the answer that is being written; what it said so far stays."""
@@ -244,25 +255,30 @@ class ChatEvents:
     async def _answer(
         self,
         page: Page,
-        epoch: int,
+        asked: Page,
         account: Account,
         parent: str | None,
         question: str,
+        typed: bool = False,
         again: bool = False,
     ) -> AsyncIterator[Parts]:
         """Put a question behind the turn `parent`, and let the page wait for its answer."""
-        before, page.leaf, page.beside = page.leaf, parent, None
+        epoch = asked.epoch
+        if page.epoch == epoch:
+            page.leaf, page.beside = parent, None
         await page.alone()
         try:
             # What was asked is seen at once; the engine may take a moment before the first word.
-            asked = {**await self._screens.asked(page, account, question), **nothing_open()}
+            seen = {**await self._screens.asked(page, account, question), **nothing_open()}
             if page.epoch == epoch:
-                yield asked if again else asked | {"box": ""}
-            running = await self._begin(page, account, parent, question, epoch, again)
+                # What had been typed before an edit comes back.
+                rest = asked.set_aside if asked.editing is not None else ""
+                yield seen | {"box": rest} if typed else seen
+            running = await self._begin(page, asked, account, parent, question, again)
         except (AssistantError, FeedbackError) as problem:
             if page.epoch == epoch:
-                page.leaf, page.before = before, None
-                yield await self._not_begun(page, account, question, problem, again)
+                page.leaf, page.before = asked.leaf, None
+                yield await self._not_begun(page, account, question, problem, typed, again)
             return
         if page.epoch != epoch:
             return
@@ -276,11 +292,14 @@ class ChatEvents:
         yield await self.screen(page, account)
 
     async def _begin(
-        self, page: Page, account: Account, parent: str | None, question: str, epoch: int, again: bool
+        self, page: Page, asked: Page, account: Account, parent: str | None, question: str, again: bool
     ) -> list[Running]:
         self._door.pace(account)
-        conversation_id = await to_thread.run_sync(self._conversation, page, account, question)
-        if page.epoch == epoch:
+        if page.epoch == asked.epoch:
+            # They may have been switched since.
+            asked.grounded, asked.learned_from = page.grounded, page.learned_from
+        conversation_id = await to_thread.run_sync(self._conversation, asked, account, question)
+        if page.epoch == asked.epoch:
             page.conversation_id = conversation_id
         found = await to_thread.run_sync(self._store.turns, conversation_id)
         messages = prompt.dialogue(prompt.branch({turn.id: turn for turn in found}, parent), question)
@@ -294,35 +313,35 @@ class ChatEvents:
         await to_thread.run_sync(self._offers.add, two[0].turn_id, two[1].turn_id)
         return two
 
-    def _conversation(self, page: Page, account: Account, question: str) -> str:
-        """The conversation to ask in: the page's, or a new one.
+    def _conversation(self, asked: Page, account: Account, question: str) -> str:
+        """The conversation to ask in: the one asked in, or a new one.
 
         It is named to `Chat`, which would else go on in an older one that opened with the same words.
         One whose first question never reached the engine is used again for that question only, because
-        a conversation is known by what it opened with.
+        a conversation is known by what it opened with. What was switched off there stays so.
         """
-        if page.conversation_id is not None:
-            found = self._store.conversation(page.conversation_id, account.id)
-            if question == found.opening or self._store.turns(found.id):
-                return found.id
+        here: Page | Conversation = asked
+        if asked.conversation_id is not None:
+            here = self._store.conversation(asked.conversation_id, account.id)
+            if question == here.opening or self._store.turns(here.id):
+                return here.id
         return self._store.start_conversation(
-            account.id, question, grounded=page.grounded, learned_from=page.learned_from
+            account.id, question, grounded=here.grounded, learned_from=here.learned_from
         ).id
 
     async def _not_begun(
-        self, page: Page, account: Account, question: str, problem: Exception, again: bool
+        self, page: Page, account: Account, question: str, problem: Exception, typed: bool, again: bool
     ) -> Parts:
         parts = await self.screen(page, account)
         if again:
             return parts | {"now": transcript.unasked(problem)}
         if page.leaf is None:
             parts["past"] = turns(page, "")
+        parts["now"] = transcript.unsent(question, problem, typed)
+        if not typed:
+            return {name: parts[name] for name in parts if name != "box"}
         # An edit stays an edit until it has been asked.
-        return parts | {
-            "now": transcript.unsent(question, problem),
-            "box": question,
-            "editing": gr.update(visible=page.editing is not None),
-        }
+        return parts | {"box": question, "editing": gr.update(visible=page.editing is not None)}
 
     def _not_now(self, page: Page) -> bool:
         if self.busy(page) or page.asking == page.epoch:

@@ -39,6 +39,7 @@ class ChoiceEvents:
 
     async def choose(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Store which of two answers is better, and go on behind it; without a preference store nothing."""
+        epoch = page.epoch
         account = await self._door.admit(request)
         first = await to_thread.run_sync(self._store.turn, said(event, "turn"), account.id)
         offer = await to_thread.run_sync(self._offers.open, [first.id])
@@ -51,6 +52,8 @@ class ChoiceEvents:
             chat = await to_thread.run_sync(self._store.conversation, first.conversation_id, account.id)
             gr.Success(thanks(chat.learned_from), duration=4)
         await to_thread.run_sync(self._offers.end, offer)
+        if page.epoch != epoch:
+            return {}
         page.leaf, page.beside = offer.both[1 if preference == "second" else 0], None
         return await self._events.screen(page, account)
 

@@ -17,7 +17,7 @@ from assistant.ui.chat_events import said
 from assistant.ui.desk import Desk
 from assistant.ui.page import Doorman, Parts
 from assistant.ui.words import sentence
-from training.records import Adapter, TrainingError
+from training.records import Adapter, Refused, TrainingError
 from training.registry import BASE
 
 
@@ -27,7 +27,7 @@ class Decision:
 
     act: str = ""
     subject: str = ""
-    """The adapter or run that it is about; empty where it is about what is live."""
+    """The adapter or run that it is about; of a rollback where it goes, of a stop whose canary ends."""
     live: str | None = None
     """What was live when the question was asked."""
 
@@ -73,8 +73,9 @@ class DecidingEvents:
         canary = await to_thread.run_sync(self._desk.canaries.now)
         who = (canary.against or "the base model") if canary else "What is live"
         text = f"{sentence(who)[:-1]} answers all conversations again, from the next question on."
-        title = f"Stop the canary of {canary.adapter}" if canary else "Stop the canary"
-        return self._opened(decision, "stop", "", await to_thread.run_sync(self._live), title, text)
+        subject = canary.adapter if canary else ""
+        title = f"Stop the canary of {subject}" if canary else "Stop the canary"
+        return self._opened(decision, "stop", subject, None, title, text)
 
     async def ask_retire(self, decision: Decision, request: gr.Request, event: gr.EventData) -> Parts:
         """Open the question for the reason of a retirement."""
@@ -98,6 +99,8 @@ class DecidingEvents:
         """Do what was asked for. If it is refused the question stays open and says why."""
         account = await self._door.admit(request)
         if not decision.act:
+            # The server was started again meanwhile, or somebody clicked twice.
+            gr.Warning("This question is closed. If what you wanted has not happened, ask again.")
             return self._closed(decision)
         try:
             await to_thread.run_sync(self._act, decision, account.name, reason[:1_000])
@@ -123,10 +126,10 @@ class DecidingEvents:
 
     def _rolling(self, decision: Decision) -> Parts:
         earlier, live = self._desk.registry.earlier(), self._live()
-        goal = earlier.name if earlier else "the base model"
+        subject, goal = (earlier.name,) * 2 if earlier else (BASE, "the base model")
         text = f"{sentence(goal)[:-1]} answers all conversations again from the next question on"
         text += f", in place of {live}." if live else "."
-        return self._opened(decision, "rollback", "", live, f"Roll back to {goal}", text)
+        return self._opened(decision, "rollback", subject, live, f"Roll back to {goal}", text)
 
     def _live(self) -> str | None:
         live = self._desk.registry.live()
@@ -141,13 +144,15 @@ class DecidingEvents:
             case "canary":
                 self._desk.canaries.start(subject, actor=actor, reason=reason, fence=unmoved)
             case "stop":
-                self._desk.canaries.stop(actor=actor, reason=reason)
+                self._desk.canaries.stop(actor=actor, reason=reason, name=subject)
             case "retire":
                 registry.retire(subject, actor=actor, reason=reason)
             case "cancel":
                 self._desk.runs.cancel(subject, actor=actor, reason=reason)
+            case "rollback":
+                registry.rollback(actor=actor, reason=reason, fence=unmoved, goal=subject)
             case _:
-                registry.rollback(actor=actor, reason=reason, fence=unmoved)
+                raise Refused("this question has been answered; ask again")
 
     def _opened(
         self, decision: Decision, act: str, subject: str, live: str | None, title: str, text: str

@@ -74,7 +74,7 @@ class FeedbackForm:
         parts = await self._redrawn(page, account)
         if thumb == "down":
             return parts | await to_thread.run_sync(self._opened, page, account, turn)
-        return parts | (self._closed(page) if page.judging == turn.id else {})
+        return parts | self._closed(page, turn.id)
 
     async def say_more(self, page: Page, request: gr.Request, event: gr.EventData) -> Parts:
         """Open the form again, with what was sent or typed before."""
@@ -86,12 +86,13 @@ class FeedbackForm:
         self, page: Page, reasons: Sequence[str], comment: str, correction: str, request: gr.Request
     ) -> Parts:
         """Something was typed or ticked: remember it, and show what the correction changes."""
+        turn_id = page.judging
         account = await self._door.admit(request)
-        if page.judging is None:
+        if turn_id is None:
             return {}
-        turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
+        turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
         await to_thread.run_sync(self._keep, account, turn, reasons, comment, correction)
-        return {"difference": _difference(turn, correction)}
+        return {"difference": _difference(turn, correction)} if page.judging == turn_id else {}
 
     async def send(
         self,
@@ -106,40 +107,44 @@ class FeedbackForm:
 
         A correction of staff is an example for similar questions as well, unless they say no.
         """
+        turn_id = page.judging
         account = await self._door.admit(request)
-        if page.judging is None:
-            return self._closed(page)
+        if turn_id is None:
+            return self._closed(page, None)
         verdict = Verdict(None)
         try:
-            turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
+            turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
             thumb = await to_thread.run_sync(self._thumb, turn, account)
             verdict = _verdict(thumb, turn, reasons, comment, correction)
-            await to_thread.run_sync(self._store.judge, page.judging, account.id, account.role, verdict)
+            await to_thread.run_sync(self._store.judge, turn_id, account.id, account.role, verdict)
             chat = await to_thread.run_sync(self._store.conversation, turn.conversation_id, account.id)
         except FeedbackError as problem:
-            self._drafts.keep(account.id, page.judging, verdict)
+            self._drafts.keep(account.id, turn_id, verdict)
+            if page.judging != turn_id:
+                raise
             return {"problem": gr.update(value=_problem(problem), visible=True)}
-        self._drafts.drop(account.id, page.judging)
+        self._drafts.drop(account.id, turn_id)
         said = thanks(chat.learned_from)
         if approve and self._approvals is not None:
             made, why_not = await to_thread.run_sync(
-                self._approvals.correct, page.judging, account, verdict.correction
+                self._approvals.correct, turn_id, account, verdict.correction
             )
             said = "Thank you. Similar questions have it as an example from now on." if made else said
             if why_not:
                 gr.Warning(f"Saved, but it is no example for similar questions: {why_not}.")
         gr.Success(said, duration=4)
-        return {**self._closed(page), **await self._redrawn(page, account)}
+        return {**self._closed(page, turn_id), **await self._redrawn(page, account)}
 
     async def close(
         self, page: Page, reasons: Sequence[str], comment: str, correction: str, request: gr.Request
     ) -> Parts:
         """Put the form away. The thumb stays, and so does what was typed, to the last letter."""
+        turn_id = page.judging
         account = await self._door.admit(request)
-        if page.judging is not None:
-            turn = await to_thread.run_sync(self._store.turn, page.judging, account.id)
+        if turn_id is not None:
+            turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
             await to_thread.run_sync(self._keep, account, turn, reasons, comment, correction)
-        return self._closed(page)
+        return self._closed(page, turn_id)
 
     def _keep(
         self, account: Account, turn: Turn, reasons: Sequence[str], comment: str, correction: str
@@ -149,7 +154,8 @@ class FeedbackForm:
 
     def _vote(self, turn: Turn, account: Account, thumb: Thumb | None) -> None:
         known = self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING)
-        if known.reasons or known.comment or known.correction:
+        said = known.reasons or known.comment or known.correction
+        if said and self._drafts.get(account.id, turn.id) is None:
             # A new thumb replaces the whole opinion; the words wait in case the mind is changed once more.
             self._drafts.keep(account.id, turn.id, known)
         self._store.judge(turn.id, account.id, account.role, Verdict(thumb))
@@ -180,7 +186,10 @@ class FeedbackForm:
     def _approves(self, account: Account) -> bool:
         return account.may("staff") and self._approvals is not None and self._approvals.enabled
 
-    def _closed(self, page: Page) -> Parts:
+    def _closed(self, page: Page, turn_id: str | None) -> Parts:
+        """The form is put away, unless it is about another turn by now."""
+        if page.judging != turn_id:
+            return {}
         page.judging = None
         return {"form": gr.update(visible=False)}
 

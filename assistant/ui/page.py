@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from html import escape
 from typing import Any
@@ -94,11 +94,14 @@ class Page:
         return self.epoch
 
     @contextmanager
-    def claimed(self) -> Iterator[int]:
-        """A new epoch, in which a question is being put to the engine while this lasts."""
+    def claimed(self) -> Iterator[Page]:
+        """A new epoch, in which a question is being put to the engine while this lasts.
+
+        Gives a copy of the page as it is: where the question was asked, wherever the page turns meanwhile.
+        """
         epoch = self.asking = self.turn_away()
         try:
-            yield epoch
+            yield replace(self)
         finally:
             if self.asking == epoch:
                 self.asking = -1

@@ -97,14 +97,14 @@ class ReviewEvents:
         request: gr.Request,
         event: gr.EventData,
     ) -> Parts:
-        """A verdict, a fault or a tick was chosen."""
+        """A verdict, a fault or a tick was chosen. The browser shows it already, and what came after."""
         account = await self._door.admit(request)
         case = _current(shown, which)
         if case is None or not case.is_mine:
             return {}
         shown.draft = with_chosen(typed(shown.draft, case.turn.answer, correction, comment), event)
         await to_thread.run_sync(self._desk.reviews.keep, case.task.id, account.id, shown.draft)
-        return {"panel": self._panel(case, shown.draft), **_no_trouble()}
+        return _no_trouble()
 
     @_in_turn
     async def keep(

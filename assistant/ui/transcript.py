@@ -61,10 +61,12 @@ def running(turn: Turn, text: str, steps: Sequence[Mapping[str, Any]] = ()) -> s
     )
 
 
-def unsent(question: str, problem: Exception) -> str:
-    """A question that could not even be put to the engine. It stands in the composer again."""
-    again = '<button type="button" class="small" data-click="#send">Try again</button>'
-    said = f"{escape(sentence(problem))} Your question is back in the box below."
+def unsent(question: str, problem: Exception, typed: bool = True) -> str:
+    """A question that could not even be put to the engine. What was typed stands in the composer again."""
+    said, again = escape(sentence(problem)), button("Try again", "ask_example", text=question)
+    if typed:
+        said += " Your question is back in the box below."
+        again = '<button type="button" class="small" data-click="#send">Try again</button>'
     return (
         f'<article class="turn">{bubble(question)}<div class="answer">{notice(said, again)}</div></article>'
     )

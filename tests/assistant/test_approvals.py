@@ -109,6 +109,21 @@ async def test_the_same_question_approved_anew_replaces_the_older_one(world: Wor
     assert list(world.books.index.held) == [new.id]
 
 
+async def test_of_two_approved_at_once_the_newer_one_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn, real = world.said(), world.library.put_answer
+
+    def slowly(*given: str) -> None:
+        monkeypatch.setattr(world.library, "put_answer", real)
+        world.approve(turn, answer="New.")
+        real(*given)
+
+    monkeypatch.setattr(world.library, "put_answer", slowly)
+    world.approve(turn, answer="Old.")
+    assert [one.answer for one in world.approvals.rows.open()] == ["New."]
+
+
 async def test_what_is_taken_back_is_gone_at_once_even_where_the_index_is_busy(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,27 @@ def test_what_was_corrected_or_disliked_is_shown_first(home: Home) -> None:
     assert found.turn_id == corrected
 
 
+def test_only_their_own_votes_are_called_theirs(home: Home) -> None:
+    votes, people = [], ["ann", *(f"bob-{number}" for number in range(3))]
+    for person in people:
+        # Asked by several in the same words, it is one example.
+        turn = home.turn(person, "How long?")
+        rating = home.store.judge(turn, person, "user", Verdict("down", correction="Long."))
+        votes.append(f"rating:{rating.id}")
+    votes += [f"correction:{row.id}" for one in home.store.judged() for row in one.corrections]
+    first, second = home.turn("ann", "How far?"), home.turn("ann", "How far?")
+    choice = home.store.choose(first, second, "ann", "user", "first")
+    home.live(
+        NAMES[0],
+        {"votes": votes, "people": people},
+        {"votes": [f"choice:{choice.id}"], "people": ["ann"]},
+    )
+    for person, count in (("ann", 3), ("bob-1", 2)):
+        found = home.receipts.waiting(person)
+        assert found is not None
+        assert found.votes == count
+
+
 def test_what_was_deleted_or_is_of_others_is_not_shown(home: Home) -> None:
     turn = home.turn("ann", "How long?")
     rating = home.store.judge(turn, "ann", "user", Verdict("down"))

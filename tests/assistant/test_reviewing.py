@@ -108,6 +108,22 @@ async def test_who_said_what_is_hidden_until_ones_own_verdict_is_in(double: Worl
     assert double.desk.reviews.open(before.task.id, double.sam.id).revealed
 
 
+async def test_whoever_may_still_have_a_look_is_not_shown_what_was_found(
+    double: World,
+) -> None:
+    double.turn()
+    task = (await double.finish(double.sue, Draft("right"))).task
+    second = double.case(double.sam).task
+    sid = Accounts(double.database).add("sid", "staff")
+    for chosen in (task.id, second.id):
+        case = double.desk.case(double.desk.reviews.open(chosen, sid.id), sid)
+        assert (case.is_mine, case.review, case.others, case.names) == (False, None, [], {})
+    await double.finish(double.sam, Draft("wrong", "style"))
+    case = double.desk.case(double.desk.reviews.open(task.id, sid.id), sid)
+    assert [row.verdict for row in case.others] == ["right", "wrong"]
+    assert case.names[double.sam.id] == "sam"
+
+
 async def test_somebody_elses_case_is_shown_and_can_not_be_decided(world: World) -> None:
     world.turn()
     task = world.case(world.sam).task
@@ -157,6 +173,25 @@ async def test_a_correction_is_learned_from_and_approved_only_with_a_tick(world:
     world.desk.reviews.undo(world.sam.id, "staff")
     await world.desk.step()
     assert world.approved() == []
+
+
+async def test_what_was_taken_back_is_no_example_again_before_it_is_ticked_again(double: World) -> None:
+    turn = double.turn()
+    ticked = Draft("wrong", "style", BETTER, approve=True)
+    await double.finish(double.sam, ticked)
+    [approval] = double.approvals.rows.of_turn(turn.id)
+    double.approvals.take_back(approval.id, "sue")
+    await double.finish(double.sue, Draft("wrong", "style"))
+    await double.desk.step()
+    assert double.approved() == []
+    # Undone and found again, it is wanted again, however soon.
+    for step in (True, False):
+        task = double.desk.reviews.undo(double.sam.id, "staff")
+        assert task is not None
+        if step:
+            await double.desk.step()
+        assert await double.desk.finish(task.id, double.sam, ticked) == ""
+        assert double.approved() == [BETTER]
 
 
 async def test_a_right_answer_may_be_an_example_as_it_is(world: World) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from feedback import reading
+from feedback.database import Database
+from feedback.past import Past
 from feedback.records import Thumb, Turn
 from feedback.store import Ending, NewTurn, Store, Verdict
 
@@ -59,6 +61,25 @@ def test_the_newest_choice_between_two_turns_counts_whichever_stood_first(store:
     ]
     assert store.newest()["choices"] == last.id
     assert store.counts()["choices"] == 2
+
+
+def test_every_opinion_withdrawal_and_deletion_is_told_and_no_question(
+    store: Store, database: Database
+) -> None:
+    first, second, past = asked(store), asked(store), Past(database)
+    found = [store.standing()]
+    asked(store)
+    assert store.standing() == found[0]
+    for change in (
+        lambda: store.judge(first.id, "ann", "user", Verdict("up")),
+        lambda: store.judge(second.id, "ann", "user", Verdict("down")),
+        lambda: past.learn(first.conversation_id, "ann", False),
+        lambda: past.learn(first.conversation_id, "ann", True),
+        lambda: past.delete(first.conversation_id, "ann"),
+    ):
+        change()
+        assert store.standing() != found[-1]
+        found.append(store.standing())
 
 
 def test_the_figures_count_what_is_live(store: Store) -> None:

@@ -47,6 +47,31 @@ def test_a_list_shows_one_look_a_turn_and_gives_no_second_one_away(database: Dat
     assert seen.task.person_id == "sam"
 
 
+def test_a_look_that_somebody_else_has_or_put_aside_is_shown_before_what_was_found(
+    database: Database, store: Store
+) -> None:
+    reviews, reader = queue(database, [answered(store)], twice=[0]), ReviewReader(database)
+    first, second = reviews.claim("sam"), reviews.claim("sue")
+    assert first is not None
+    assert second is not None
+    reviews.finish(first.id, "sam", "staff", RIGHT)
+    for state in ("open", "draft", "skipped"):
+        if state == "draft":
+            reviews.keep(second.id, "sue", RIGHT)
+        if state == "skipped":
+            reviews.skip(second.id, "sue")
+        [seen] = reader.listed("sid", Filters(), 50)
+        assert (seen.task.id, seen.task.state, seen.verdict) == (second.id, state, None)
+        assert states(reader, "sid", state="done") == []
+        assert not reader.is_closed(first.turn_id)
+    # It may be theirs now.
+    reviews.open(second.id, "sid")
+    reviews.finish(second.id, "sid", "staff", RIGHT)
+    assert reader.is_closed(first.turn_id)
+    [seen] = reader.listed("sue", Filters(), 50)
+    assert (seen.task.id, seen.verdict) == (first.id, "right")
+
+
 def test_filters_by_state_kind_adapter_and_mine(database: Database, store: Store) -> None:
     turns = [answered(store, adapter="lora-1"), answered(store), answered(store)]
     reviews, reader = queue(database, turns), ReviewReader(database)

@@ -13,7 +13,7 @@ from feedback.database import Database
 from feedback.records import Invalid, NotFound
 from feedback.review_order import Place
 from feedback.review_reading import ReviewReader
-from feedback.review_records import Draft, Task
+from feedback.review_records import Draft, Filters, Task
 from feedback.reviews import Reviews, Taken, check
 from feedback.schema import review_tasks
 from feedback.schema import reviews as rows
@@ -207,6 +207,19 @@ def test_the_queue_is_filled_anew_and_what_was_seen_stays(database: Database, st
     assert [(claimed(reviews, name).turn_id) for name in ("sam", "sue")] == [turns[2].id] * 2
     assert reviews.claim("sid") is None
     assert reviews.fill([Place("turn-of-nobody", "novel", False)]) == 0
+
+
+def test_the_queue_is_filled_anew_though_somebody_had_begun(database: Database, store: Store) -> None:
+    turns = [answered(store) for _ in range(2)]
+    reviews, reader = queue(database, turns[:1]), ReviewReader(database)
+    task = claimed(reviews, "sam")
+    reviews.keep(task.id, "sam", RIGHT)
+    lapse(database)
+    reviews.open(task.id, "sue")
+    reviews.put_back(task.id, "sue")
+    assert reviews.fill([Place(turns[1].id, "novel", False)]) == 1
+    assert [one.task.turn_id for one in reader.listed("sue", Filters(), 9)] == [turns[1].id]
+    assert reviews.draft(task.id, "sam") is None
 
 
 def test_what_follows_is_owed_until_it_is_settled(database: Database, store: Store) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from feedback.database import Database
+from feedback.past import Past
 from feedback.store import Store
 from tests.training.test_worker import vote
 from training import due as module
@@ -56,6 +57,16 @@ def test_the_outlook_counts_once_until_something_is_new(
     runs.beat(claimed, mark=store.newest())
     assert outlook.look().votes == 0
     assert run.id == claimed.id
+
+
+def test_what_is_withdrawn_is_counted_no_more(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RESTS", 0.0)
+    store, outlook = Store(sqlite), Outlook(Store(sqlite), Runs(sqlite), SETTINGS)
+    vote(store, 2)
+    assert outlook.look().votes == 2
+    turn = store.judged()[0].turn
+    Past(sqlite).learn(turn.conversation_id, turn.person_id, False)
+    assert outlook.look().votes == 1
 
 
 def test_the_schedule_says_when(sqlite: Database) -> None:

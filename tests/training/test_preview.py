@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from feedback.database import Database
-from feedback.store import Store
+from feedback.past import Past
+from feedback.records import Message
+from feedback.store import Ending, NewTurn, Store
 from tests.training.test_gathering import questions, voted
 from training.preview import SHOWN, Previews
 from training.records import TrainingSettings
@@ -50,3 +52,33 @@ def test_the_same_opinions_are_read_once(store: Store, monkeypatch: pytest.Monke
     voted(store, "What?", "That.", "up")
     assert previews.make().judged == 1
     assert len(reads) == 2
+
+
+def test_what_is_withdrawn_or_deleted_is_seen_no_more(store: Store, sqlite: Database) -> None:
+    first, second = questions(False, 2)
+    for question in (first, second):
+        voted(store, question, "A good answer, with reasons.", "up")
+        voted(store, question, "No.", "down")
+    previews, past = Previews(store, TrainingSettings(), "org/model"), Past(sqlite)
+    assert previews.make().training == 2
+    chats = {item.turn.question: item.turn.conversation_id for item in store.judged()}
+    past.learn(chats[first], "ann", False)
+    assert (previews.make().training, previews.make().dropped["withheld"]) == (1, 1)
+    past.delete(chats[second], "ann")
+    assert (previews.make().judged, previews.make().training) == (3, 0)
+
+
+def test_choices_of_guests_do_not_count(store: Store) -> None:
+    [question] = questions(False, 1)
+    chat = store.start_conversation("gus", question)
+    prompt: list[Message] = [{"role": "user", "content": question}]
+    new = NewTurn(chat.id, None, "gus", question, prompt, "model", None, {})
+    one, two = (
+        store.end(store.begin(new), Ending("complete", answer, finish_reason="stop"))
+        for answer in ("A good answer, with reasons.", "No.")
+    )
+    store.choose(one.id, two.id, "gus", "guest", "first")
+    previews = Previews(store, TrainingSettings(), "org/model")
+    assert previews.make().training == 0
+    store.choose(one.id, two.id, "gus", "user", "first")
+    assert previews.make().training == 1

@@ -150,6 +150,7 @@ async def test_an_example_is_a_question(house: House, events: ChatEvents) -> Non
     page = Page()
     seen = await last(events, page, events.ask_example(page, request(), event(text="What?")))
     assert "Three to four days." in seen["past"]
+    assert "box" not in seen, "what was being typed stays"
 
 
 async def test_the_same_words_in_a_new_chat_open_a_new_conversation(house: House, events: ChatEvents) -> None:
@@ -201,6 +202,7 @@ async def test_an_edit_is_a_branch_and_the_older_one_comes_back_whole(
     parts = await events.edit_question(page, "typed", request(), event(turn=first))
     assert parts["box"] == "one"
     seen = await last(events, page, events.ask(page, "other", request()))
+    assert seen["box"] == "typed"
     assert page.editing is None
     assert not is_visible(seen["editing"])
     assert "two" not in seen["past"]

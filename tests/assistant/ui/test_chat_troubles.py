@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from assistant.ui.page import Doorman, Page
 from assistant.ui.streams import Streams
 from feedback.records import NotFound
 from tests.assistant.ui.playing import is_visible, last
-from tests.assistant.ui.scripted import House, event, request
+from tests.assistant.ui.scripted import House, event, request, until
 
 
 async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
@@ -34,6 +35,19 @@ async def test_a_question_that_can_not_be_put_comes_back_to_the_composer(
     assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
 
 
+async def test_an_example_that_can_not_be_put_leaves_what_is_typed(house: House, events: ChatEvents) -> None:
+    house.engines.unready = "no engine is ready"
+    page, example = Page(), event(text="What <b>?")
+    for _ in range(2):
+        seen = await last(events, page, events.ask_example(page, request(), example))
+        assert "box" not in seen
+        assert "in the box" not in str(seen)
+        assert 'data-act="ask_example" data-text="What &lt;b&gt;?">Try again<' in seen["now"]
+    house.engines.unready = None
+    await last(events, page, events.ask_example(page, request(), example))
+    assert len(house.store.conversations(house.accounts.get("uwe").id)) == 1
+
+
 async def test_another_question_after_a_lost_one_opens_its_own_conversation(
     house: House, events: ChatEvents
 ) -> None:
@@ -49,6 +63,89 @@ async def test_another_question_after_a_lost_one_opens_its_own_conversation(
     assert "never reached the engine" in seen["past"]
 
 
+@pytest.mark.parametrize("placed", [True, False])
+async def test_what_was_switched_off_stays_off_when_a_lost_question_is_changed(
+    house: House, events: ChatEvents, placed: bool
+) -> None:
+    house.engines.unready = "no engine is ready"
+    page, again = Page(), Page()
+    await events.switch_learning(page, request(), event(on=""))
+    await events.switch_documents(page, request(), event(on=""))
+    await last(events, page, events.ask(page, "How long?", request()))
+    there = request(chat=page.conversation_id)
+    if placed:
+        await last(events, again, events.load(again, there))
+        assert (again.learned_from, again.grounded) == (False, False)
+    house.engines.unready = None
+    await last(events, again, events.ask(again, "How long to Norway?", there))
+    [lost, asked] = house.store.conversations(house.accounts.get("uwe").id)
+    assert lost.id != asked.id
+    assert [(one.learned_from, one.grounded) for one in (lost, asked)] == [(False, False)] * 2
+    await last(events, again, events.open_chat(again, request(), event(chat="")))
+    assert (again.learned_from, again.grounded) == (True, True)
+
+
+async def turned_away(
+    events: ChatEvents, page: Page, monkeypatch: pytest.MonkeyPatch, begun: Any, chat: str = ""
+) -> None:
+    """Open another chat while a question is put to the engine."""
+    at, on, seen = asyncio.Event(), asyncio.Event(), events._screens.asked
+
+    async def slow(*given: Any) -> Any:
+        at.set()
+        await on.wait()
+        return await seen(*given)
+
+    monkeypatch.setattr(events._screens, "asked", slow)
+    task = asyncio.create_task(last(events, page, begun))
+    await at.wait()
+    await last(events, page, events.open_chat(page, request(), event(chat=chat)))
+    on.set()
+    await task
+
+
+async def test_a_question_stays_in_the_chat_that_it_was_asked_in(
+    house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, other = Page(), Page()
+    for one in (page, other):
+        await last(events, one, events.ask(one, "How long?", request()))
+    here, there = page.conversation_id, other.conversation_id
+    assert here
+    assert there
+    first = page.leaf
+    await turned_away(events, page, monkeypatch, events.ask(page, "To Norway?", request()), there)
+    assert [(turn.question, turn.parent_id) for turn in house.store.turns(here)] == [
+        ("How long?", None),
+        ("To Norway?", first),
+    ]
+    assert len(house.store.turns(there)) == 1
+    assert (page.conversation_id, page.leaf) == (there, other.leaf)
+
+
+async def test_a_chat_that_nothing_is_learned_from_stays_so_when_a_new_one_is_opened(
+    house: House, events: ChatEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page()
+    await events.switch_learning(page, request(), event(on=""))
+    await events.switch_documents(page, request(), event(on=""))
+    await turned_away(events, page, monkeypatch, events.ask(page, "How long?", request()))
+    [asked] = house.store.conversations(house.accounts.get("uwe").id)
+    assert (asked.learned_from, asked.grounded) == (False, False)
+    assert (page.learned_from, page.grounded) == (True, True)
+
+
+async def test_what_is_switched_off_while_a_question_is_put_counts(house: House, events: ChatEvents) -> None:
+    page = Page(followers=1)
+    task = asyncio.create_task(last(events, page, events.ask(page, "How long?", request())))
+    await until(lambda: page.asking == page.epoch)
+    await events.switch_learning(page, request(), event(on=""))
+    page.followers = 0
+    await task
+    [asked] = house.store.conversations(house.accounts.get("uwe").id)
+    assert not asked.learned_from
+
+
 async def test_a_second_answer_that_fails_leaves_the_first(house: House, events: ChatEvents) -> None:
     page = Page()
     await last(events, page, events.ask(page, "How long?", request()))
@@ -62,10 +159,12 @@ async def test_a_second_answer_that_fails_leaves_the_first(house: House, events:
 async def test_an_edit_that_fails_stays_an_edit(house: House, events: ChatEvents) -> None:
     page = Page()
     await last(events, page, events.ask(page, "one", request()))
-    await events.edit_question(page, "", request(), event(turn=page.leaf))
+    await events.edit_question(page, "half typed", request(), event(turn=page.leaf))
     house.engines.unready = "no engine is ready"
     seen = await last(events, page, events.ask(page, "other", request()))
     assert page.editing is not None
+    assert seen["box"] == "other"
+    assert (await events.cancel_edit(page, request()))["box"] == "half typed"
     assert is_visible(seen["editing"])
     assert "one" in seen["past"]
 

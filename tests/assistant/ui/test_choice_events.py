@@ -14,6 +14,7 @@ from assistant.ui.chat_events import ChatEvents, Offering
 from assistant.ui.choice_events import ChoiceEvents
 from assistant.ui.page import Doorman, Page
 from assistant.ui.streams import Streams
+from feedback.offers import Offer
 from feedback.records import NotFound
 from feedback.store import Verdict
 from tests.assistant.ui.playing import last, play
@@ -130,6 +131,46 @@ async def test_of_two_that_were_stopped_there_is_nothing_to_choose(house: House)
     assert "Which answer is better?" not in str(parts["past"])
     assert at.page.beside is None
     await task
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_an_offer_that_ends_leaves_a_page_alone_that_has_turned_away(
+    house: House, monkeypatch: pytest.MonkeyPatch, chosen: bool
+) -> None:
+    at = At(house)
+    offers = at.choices._offers if chosen else at.events._offers
+    end = offers.end
+
+    def away(offer: Offer) -> None:
+        at.page.turn_away()
+        at.page.leaf = at.page.beside = None
+        end(offer)
+
+    monkeypatch.setattr(offers, "end", away)
+    if not chosen:
+        # Then it ends by itself.
+        house.engines.answer = ""
+    await at.ask()
+    if chosen:
+        assert await at.choose("second") == {}
+        assert len(house.store.choices()) == 1
+    assert at.page.leaf is None
+
+
+async def test_an_offer_is_not_shown_on_a_page_that_has_turned_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, page = At(house), Page()
+    await at.ask()
+    find = at.events._offers.open
+
+    def away(turn_ids: list[str]) -> Offer | None:
+        page.turn_away()
+        return find(turn_ids)
+
+    monkeypatch.setattr(at.events._offers, "open", away)
+    await at.events.open_chat(page, request(), event(chat=at.page.conversation_id))
+    assert (page.leaf, page.beside) == (None, None)
 
 
 async def test_nobody_chooses_for_others(house: House) -> None:

@@ -64,8 +64,9 @@ async def test_promoting_needs_a_reason_and_is_written_down(
     (row,) = house.audit.page()
     assert (row.who, row.door, row.what, row.subject) == ("ana", "page", "adapter promoted", ONE)
     assert (row.before, row.after, row.reason) == ("base is live", f"{ONE} is live", "answers better")
-    # The question is answered: confirming once more does nothing.
-    await deciding.decide(decision, "again", ana())
+    # The question is answered: confirming once more does nothing, and says so.
+    with pytest.warns(UserWarning, match="ask again"):
+        await deciding.decide(decision, "again", ana())
     assert len(house.registry.history()) == 1
 
 
@@ -100,7 +101,8 @@ async def test_what_another_admin_did_meanwhile_is_not_overruled_unseen(
         await deciding.ask_canary(decision, ana(), event(name=TWO))
     house.registry.promote("base", actor="bea", reason="it was rude")
     parts = await deciding.decide(decision, "better", ana())
-    assert "Meanwhile base was made live" in parts["refusal"]["value"]
+    told = f"a rollback goes to {ONE}" if act == "rollback" else "base was made live"
+    assert f"Meanwhile {told}" in parts["refusal"]["value"]
     assert live(house) is None
     assert house.canaries.now() is None
 
@@ -130,6 +132,48 @@ async def test_a_canary_is_started_seen_and_stopped_each_with_its_reason(
     await deciding.ask_stop(decision, ana())
     parts = await deciding.decide(decision, "again", ana())
     assert "No canary is running." in parts["refusal"]["value"]
+
+
+async def test_only_the_canary_that_the_question_names_is_stopped(
+    house: House, deciding: DecidingEvents, adapters: None
+) -> None:
+    decision, nothing = Decision(), Decision()
+    await deciding.ask_stop(nothing, ana())
+    house.canaries.start(ONE, actor="bea", reason="x")
+    await deciding.ask_stop(decision, ana())
+    house.canaries.stop(actor="bea", reason="x")
+    house.canaries.start(TWO, actor="bea", reason="x")
+    for asked in (decision, nothing):
+        parts = await deciding.decide(asked, "it flatters", ana())
+        assert f"Meanwhile a canary of {TWO} runs" in parts["refusal"]["value"]
+    canary = house.canaries.now()
+    assert canary is not None
+    assert canary.adapter == TWO
+
+
+async def test_a_rollback_goes_where_the_question_says_or_nowhere(
+    house: House, deciding: DecidingEvents, adapters: None
+) -> None:
+    house.registry.promote(ONE, actor="ana", reason="x")
+    house.registry.promote(TWO, actor="ana", reason="x")
+    decision = Decision()
+    await deciding.ask_rollback(decision, ana())
+    house.registry.retire(ONE)
+    parts = await deciding.decide(decision, "too curt", ana())
+    assert "Meanwhile a rollback goes to base" in parts["refusal"]["value"]
+    assert live(house) == TWO
+    await deciding.ask_rollback(decision, ana())
+    await deciding.decide(decision, "too curt", ana())
+    assert live(house) is None
+
+
+async def test_what_was_answered_while_it_was_confirmed_twice_is_no_rollback(
+    house: House, deciding: DecidingEvents, adapters: None
+) -> None:
+    house.registry.promote(ONE, actor="ana", reason="x")
+    with pytest.raises(Refused, match="ask again"):
+        deciding._act(Decision(live=ONE), "ana", "why")
+    assert live(house) == ONE
 
 
 async def test_an_adapter_is_retired_once_and_for_all(

@@ -12,7 +12,7 @@ from assistant.ui.drafts import Drafts
 from assistant.ui.feedback_form import PRAISE, REASONS, FeedbackForm
 from assistant.ui.page import Doorman, Page
 from assistant.ui.streams import Streams
-from feedback.records import NotFound
+from feedback.records import FeedbackError, NotFound
 from feedback.store import MOST_REASONS, Verdict
 from tests.assistant.ui.scripted import House, event, request, until
 
@@ -127,6 +127,15 @@ async def test_words_wait_when_the_thumb_is_changed(at: Setting) -> None:
     assert at.opinion == Verdict("down", [])
 
 
+async def test_newer_words_wait_rather_than_those_that_were_sent(at: Setting) -> None:
+    await at.rate("down")
+    await at.form.send(at.page, ["tone"], "curt", "Better.", True, request())
+    await at.form.say_more(at.page, request(), event(turn=at.turn))
+    await at.form.keep(at.page, ["tone"], "too curt", "Best.", request())
+    await at.rate("up")
+    assert written(await at.rate("down")) == (["tone"], "too curt", "Best.")
+
+
 async def test_taking_the_vote_back_closes_the_form(at: Setting) -> None:
     await at.rate("down")
     parts = await at.rate("")
@@ -183,6 +192,52 @@ async def test_without_an_open_form_nothing_is_stored(at: Setting) -> None:
     await at.form.keep(at.page, ["tone"], "x", "y", request())
     await at.form.send(at.page, ["tone"], "x", "y", True, request())
     assert at.opinion is None
+
+
+@pytest.mark.parametrize("comment", ["curt", "x" * 5_000])
+async def test_a_form_that_opens_while_another_is_sent_stays_open(
+    at: Setting, monkeypatch: pytest.MonkeyPatch, comment: str
+) -> None:
+    judge, first = at.house.store.judge, at.turn
+    await at.ask()
+
+    def meanwhile(*given: Any) -> Any:
+        at.page.judging = at.turn
+        return judge(*given)
+
+    await at.form.rate(at.page, request(), event(turn=first, thumb="down"))
+    monkeypatch.setattr(at.house.store, "judge", meanwhile)
+    sent = at.form.send(at.page, [], comment, "Better.", True, request())
+    if comment == "curt":
+        assert "form" not in await sent
+        assert at.form._drafts.get(at.house.accounts.get("uwe").id, first) is None
+    else:
+        with pytest.raises(FeedbackError, match="at most"):
+            await sent
+    assert at.page.judging == at.turn
+    assert at.opinion is None
+    parts = await at.form.say_more(at.page, request(), event(turn=first))
+    assert written(parts) == ([], comment, "Better.")
+
+
+async def test_what_is_typed_stays_with_its_answer_when_another_form_opens(
+    at: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit, first = at.door.admit, at.turn
+    await at.ask()
+
+    async def meanwhile(given: Any) -> Any:
+        at.page.judging = at.turn
+        return await admit(given)
+
+    for handler in (at.form.keep, at.form.close):
+        await at.form.say_more(at.page, request(), event(turn=first))
+        with monkeypatch.context() as patch:
+            patch.setattr(at.door, "admit", meanwhile)
+            assert await handler(at.page, [], handler.__name__, "", request()) == {}
+        assert at.page.judging == at.turn
+        assert (await at.form.say_more(Page(), request(), event(turn=first)))["comment"] == handler.__name__
+        assert (await at.form.say_more(Page(), request(), event(turn=at.turn)))["comment"] == ""
 
 
 async def test_nobody_judges_for_others(at: Setting) -> None:
