@@ -252,6 +252,38 @@ def test_a_run_that_may_hold_something_is_ended_and_waited_for(house: House) -> 
     assert places(house) == []
 
 
+def test_who_read_it_before_another_process_went_on_changes_nothing(house: House) -> None:
+    ann = house.people()["ann"]
+    staffs = [_example(f"the {WORD}", "person-stella", "correction:1")]
+    Workspace(house.home / "runs" / "run-2").write(Gathered(staffs, []), Recipe("dpo", "base"))
+    deletions, late = house.deletions(), house.deletions()
+    asked = deletions.ask("ann", by="root")
+    assert deletions.step()
+    begun = deletions.get(asked.id)
+    assert "correction:1" in begun.votes
+    with house.database.write() as connection:
+        while key := deleting.next_conversation(connection, ann):
+            deleting.forget_conversation(connection, key)
+    for step in (late._begin, late._settle):
+        step(asked)
+        assert deletions.get(asked.id) == begun
+    deletions.finish()
+    assert places(house) == []
+
+
+def test_one_that_can_not_go_on_stops_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(key: str) -> None:
+        raise RuntimeError("a broken index")
+
+    deletions = house.deletions(broken)
+    first, second = (deletions.ask(name, by="root") for name in ("ann", "bob"))
+    deletions.finish()
+    assert (deletions.get(first.id).stage, deletions.get(second.id).stage) == ("settling", "done")
+    assert "a broken index" in caplog.text
+    house.deletions().finish()
+    assert deletions.get(first.id).stage == "done"
+
+
 @pytest.mark.slow
 def test_killed_at_any_write_it_goes_on_to_the_same_end(furnished: Path, tmp_path: Path) -> None:
     writes, real = [0], Database.write
