@@ -159,6 +159,8 @@ class Deletions:
     def _delete(self, one: Deletion) -> Deletion:
         self._taint(one)
         forgetting.end_runs(self.runs, self.home / "runs", one.person_id, one.votes)
+        with self.database.write() as connection:
+            forgetting.blank_answers(connection, one.person_id)
         counts = dict(one.counts)
         while self._forget_a_conversation(one.person_id):
             counts["conversations"] = counts.get("conversations", 0) + 1
@@ -183,6 +185,7 @@ class Deletions:
         while self._forget_a_conversation(one.person_id):
             pass
         with self.database.write() as connection:
+            forgetting.blank_answers(connection, one.person_id)
             deleting.forget_rest(connection, one.person_id)
             searching.purge(connection)
         tainted = self._taint(one)

@@ -89,9 +89,17 @@ def furnish(house: House) -> None:
         rows = [{"people": one.people, "votes": one.votes} for one in learned]
         name, now = f"lora-{number}", datetime.now(UTC)
         house.registry.add(Adapter(name, house.home / name, "b", "0", None, 8, now, {"examples": rows}))
-        house.registry.record(Evaluation(name, None, "passed", (), {}, now))
+        house.registry.record(Evaluation(name, None, "passed", (), {"answers": _shown(ann, bob)}, now))
         house.registry.promote(name, actor="root", reason="better")
     house.registry.rollback(actor="root", reason="worse")
+
+
+def _shown(ann: str, bob: str) -> list[dict[str, Any]]:
+    """Rows of an evaluation: of Ann's questions the first is from when nobody noted whose it was, the other
+    one's turn is not there any more."""
+    asked = [("Hello!", {}), (f"Where is the {WORD}?", {}), (f"A {WORD}?", {"person": ann})]
+    sides = {"base": None, "live": "Here.", "candidate": "There."}
+    return [{"question": one} | sides | who for one, who in [*asked, ("Bob's?", {"person": bob})]]
 
 
 def _example(text: str, person: str, vote: str) -> Example:
@@ -139,6 +147,10 @@ def test_not_a_word_is_left_anywhere(house: House) -> None:
     asked = deletions.ask("ann", by="root")
     deletions.finish()
     assert places(house) == []
+    evaluation = house.registry.evaluation(f"lora-{'a' * 12}")
+    assert evaluation is not None
+    shown = [(row["question"], row["live"]) for row in evaluation.figures["answers"]]
+    assert shown == [("Hello!", "Here."), *[(deleting.GONE, None)] * 2, ("Bob's?", "Here.")]
     done = deletions.get(asked.id)
     assert (done.stage, done.votes, done.approvals) == ("done", [], [])
     assert done.counts["conversations"] == 1
@@ -217,6 +229,10 @@ def test_what_comes_back_late_goes_again(house: House) -> None:
     deletions.finish()
     assert places(house) == []
     assert deletions.get(asked.id).stage == "done"
+    # An evaluation that began before the deletion and ends after it.
+    answers = {"answers": _shown(ann, "")[2:]}
+    house.registry.record(Evaluation(f"lora-{'a' * 12}", None, "passed", (), answers, datetime.now(UTC)))
+    assert places(house) == []
 
 
 def test_without_the_index_it_waits_for_who_holds_it(house: House) -> None:
@@ -253,7 +269,6 @@ def test_a_run_that_may_hold_something_is_ended_and_waited_for(house: House) -> 
 
 
 def test_who_read_it_before_another_process_went_on_changes_nothing(house: House) -> None:
-    ann = house.people()["ann"]
     staffs = [_example(f"the {WORD}", "person-stella", "correction:1")]
     Workspace(house.home / "runs" / "run-2").write(Gathered(staffs, []), Recipe("dpo", "base"))
     deletions, late = house.deletions(), house.deletions()
@@ -261,12 +276,12 @@ def test_who_read_it_before_another_process_went_on_changes_nothing(house: House
     assert deletions.step()
     begun = deletions.get(asked.id)
     assert "correction:1" in begun.votes
-    with house.database.write() as connection:
-        while key := deleting.next_conversation(connection, ann):
-            deleting.forget_conversation(connection, key)
-    for step in (late._begin, late._settle):
-        step(asked)
-        assert deletions.get(asked.id) == begun
+    assert deletions.step()
+    gone = deletions.get(asked.id)
+    assert (gone.stage, gone.votes) == ("settling", begun.votes)
+    for step, before in ((late._begin, asked), (late._delete, begun)):
+        step(before)
+        assert deletions.get(asked.id) == gone
     deletions.finish()
     assert places(house) == []
 
@@ -326,10 +341,10 @@ FATES = {
     },
     "goes with its turn": {"approvals", "gap_turns", "causes", "search_texts", "offers"},
     "goes with the account": {"accounts", "credentials", "identities"},
-    "is mended": {"gaps", "passages", "line_vectors", "index_records"},
+    "is mended": {"gaps", "passages", "line_vectors", "index_records", "evaluations"},
     "holds ids and figures, or what staff and admins did": {
         *("days", "alerts", "imports", "import_lines", "deletions", "documents"),
-        *("runs", "adapters", "evaluations", "promotions", "canaries", "taints", "audit"),
+        *("runs", "adapters", "promotions", "canaries", "taints", "audit"),
     },
 }
 """What becomes of every table when a person goes. Whoever adds one says so here."""
