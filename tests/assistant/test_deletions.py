@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from assistant import migrations
 from assistant.accounts import AccountError, Accounts
@@ -19,11 +21,15 @@ from assistant.examples import as_example
 from feedback import deleting
 from feedback.approved import Approved
 from feedback.database import Database, connect
+from feedback.importing import Imported, read_in
 from feedback.records import NotFound
-from feedback.schema import metadata
+from feedback.schema import metadata, turns
 from feedback.store import Ending, NewTurn, Store, Verdict
 from retrieval.records import Unavailable
 from retrieval.schema import passages
+from tests.feedback.test_exchange import exported
+from tests.feedback.test_foreign import owui
+from tests.feedback.test_importing import PAIR
 from training import registry as registry_module
 from training.canaries import Canaries
 from training.gathering import Gathered
@@ -299,6 +305,34 @@ def test_one_that_can_not_go_on_stops_no_other(house: House, caplog: pytest.LogC
     assert deletions.get(first.id).stage == "done"
 
 
+def test_an_import_is_taken_back_with_everybody_in_it_and_may_be_read_again(house: House) -> None:
+    def read(*rows: Any) -> Imported:
+        lines = "\n".join(json.dumps(row) for row in rows)
+        return read_in(house.database, io.StringIO(lines), name="a.jsonl", by="root")
+
+    key = read(owui(), PAIR).id
+    with house.database.read() as connection:
+        people = set(connection.execute(select(turns.c.person_id).where(turns.c.origin == key)).scalars())
+    assert key in people
+    (somebody,) = people - {key}
+    examples = [_example(f"file {number}", who, "rating:99") for number, who in enumerate([key, somebody])]
+    examples.append(_example("others", f"{key}0", "rating:98"))
+    work = Workspace(house.home / "runs" / "run-2")
+    work.write(Gathered(examples, []), Recipe("dpo", "base"))
+    raw = [row for row in exported(house.store, "raw") if key in row["details"]]
+    deletions = house.deletions()
+    asked = deletions.ask(key, by="root")
+    assert deletions.step()
+    assert len(deletions.get(asked.id).votes) == 2, "a rating and a choice"
+    deletions.finish()
+    assert deletions.get(asked.id).counts["conversations"] == 2
+    assert [one.question for one in work.examples()] == ["others"]
+    with house.database.read() as connection:
+        assert deleting.remains(connection, key) == deleting.remains(connection, somebody) == []
+    found = read(*raw, owui(), PAIR)
+    assert (found.stored, found.known, found.refused) == (2, 0, 3), "an old export brings nobody back"
+
+
 @pytest.mark.slow
 def test_killed_at_any_write_it_goes_on_to_the_same_end(furnished: Path, tmp_path: Path) -> None:
     writes, real = [0], Database.write
@@ -340,10 +374,11 @@ FATES = {
         *("review_tasks", "review_drafts", "reviews"),
     },
     "goes with its turn": {"approvals", "gap_turns", "causes", "search_texts", "offers"},
+    "goes with an import": {"imports", "import_lines"},
     "goes with the account": {"accounts", "credentials", "identities"},
     "is mended": {"gaps", "passages", "line_vectors", "index_records", "evaluations"},
     "holds ids and figures, or what staff and admins did": {
-        *("days", "alerts", "imports", "import_lines", "deletions", "documents"),
+        *("days", "alerts", "deletions", "documents"),
         *("runs", "adapters", "promotions", "canaries", "taints", "audit"),
     },
 }
@@ -354,8 +389,8 @@ def test_of_every_table_it_is_said_what_becomes_of_it(house: House) -> None:
     known = {name for names in FATES.values() for name in names}
     assert set(metadata.tables) == known
     assert {column.table.name for column in deleting.columns()} == FATES["goes by person_id"]
-    turns = {child.name for child, *_ in deleting._children(metadata.tables["turns"])}
-    assert turns - FATES["goes by person_id"] == FATES["goes with its turn"]
+    hanging = {child.name for child, *_ in deleting._children(metadata.tables["turns"])}
+    assert hanging - FATES["goes by person_id"] == FATES["goes with its turn"]
 
 
 def test_an_approved_question_goes_out_of_a_prompt_however_it_stands_there() -> None:
