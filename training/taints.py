@@ -82,6 +82,10 @@ def check(connection: Connection, name: str) -> None:
 
 
 def learned_from(example: Mapping[str, Any], person_id: str, votes: Collection[str]) -> bool:
-    """Whether an example, as manifests and examples.jsonl have it, came from this person or these votes."""
-    theirs = any(goes_with(one, person_id) for one in example.get("people", ()))
+    """Whether an example, as manifests and examples.jsonl have it, came from this person or these votes.
+
+    The votes alone don't tell: a person may have deleted the chat before, and with it those of others on it.
+    """
+    people = (*example.get("people", ()), *example.get("askers", ()))
+    theirs = any(goes_with(one, person_id) for one in people)
     return theirs or any(vote in votes for vote in example.get("votes", ()))

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from feedback import deleting
 from feedback.approved import Approved
 from feedback.database import Database, connect
 from feedback.importing import Imported, read_in
+from feedback.past import Past
 from feedback.records import NotFound
 from feedback.schema import metadata, turns
 from feedback.store import Ending, NewTurn, Store, Verdict
@@ -33,7 +35,7 @@ from tests.feedback.test_importing import PAIR
 from training import registry as registry_module
 from training.canaries import Canaries
 from training.gathering import Gathered
-from training.records import Adapter, Evaluation, Example, Recipe
+from training.records import Adapter, Evaluation, Example, Recipe, Run
 from training.registry import Registry
 from training.runs import Runs
 from training.taints import Taints
@@ -303,6 +305,24 @@ def test_one_that_can_not_go_on_stops_no_other(house: House, caplog: pytest.LogC
     assert "a broken index" in caplog.text
     house.deletions().finish()
     assert deletions.get(first.id).stage == "done"
+
+
+def test_what_staff_judged_goes_with_who_asked_although_the_chat_went_before(house: House) -> None:
+    ann = house.people()["ann"]
+    staffs = replace(_example(f"the {WORD}", "person-stella", "review:99"), askers=(ann,))
+    work = Workspace(house.home / "runs" / "run-2")
+    work.write(Gathered([staffs], []), Recipe("dpo", "base"))
+    (work.folder / "metrics.json").write_text("{}")
+    run = Run("run-2", "running", "dpo", "test", datetime.now(UTC))
+    name, manifest = f"lora-{'c' * 12}", work.manifest(run, "0")
+    house.registry.add(Adapter(name, house.home / name, "b", "0", None, 8, datetime.now(UTC), manifest))
+    (chat,) = house.store.conversations(ann)
+    Past(house.database).delete(chat.id, ann)
+    deletions = house.deletions()
+    deletions.ask("ann", by="root")
+    deletions.finish()
+    assert work.examples() == []
+    assert name in Taints(house.database).all()
 
 
 def test_an_import_is_taken_back_with_everybody_in_it_and_may_be_read_again(house: House) -> None:
