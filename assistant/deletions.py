@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Text, cast, delete, insert, select, update
+from sqlalchemy import Connection, Text, cast, delete, insert, select, update
 from uuid_utils import uuid7
 
 from assistant.accounts import Account, AccountError, Accounts
@@ -123,13 +123,20 @@ class Deletions:
             return [record(Deletion, row) for row in connection.execute(query)]
 
     def step(self) -> bool:
-        """Take every deletion one step on; False if nothing could be done."""
+        """Take every deletion one step on; False if nothing could be done. One that raises stops no other."""
         self._again()
-        before = self._where(deletions.c.stage != "done")
+        steps = {"asked": self._begin, "deleting": self._delete, "settling": self._settle}
         moved = False
-        for one in before:
-            after = {"asked": self._begin, "deleting": self._delete, "settling": self._settle}[one.stage](one)
-            moved = moved or after.stage != one.stage
+        for before in self._where(deletions.c.stage != "done"):
+            try:
+                # The ones before it may have taken long enough for another process to finish it.
+                for one in self._where(deletions.c.id == before.id, deletions.c.stage.in_(steps)):
+                    moved = steps[one.stage](one).stage != one.stage or moved
+            except DatabaseUnavailable as problem:
+                log.warning("%s: %s", before.id, problem)
+            except Exception:
+                # What it can't do now it tries again.
+                log.exception("%s could not go on", before.id)
         return moved
 
     def finish(self) -> None:
@@ -146,17 +153,20 @@ class Deletions:
         with self.database.write() as connection:
             votes = deleting.votes(connection, one.person_id)
             approvals = deleting.approved(connection, one.person_id)
-        return self._keep(replace(one, stage="deleting", votes=votes, approvals=approvals))
+            after = replace(one, stage="deleting", votes=votes, approvals=approvals)
+            return self._keep(connection, one, after)
 
     def _delete(self, one: Deletion) -> Deletion:
         self._taint(one)
         forgetting.end_runs(self.runs, self.home / "runs", one.person_id, one.votes)
+        with self.database.write() as connection:
+            forgetting.blank_answers(connection, one.person_id)
         counts = dict(one.counts)
         while self._forget_a_conversation(one.person_id):
             counts["conversations"] = counts.get("conversations", 0) + 1
         with self.database.write() as connection:
             rest = deleting.forget_rest(connection, one.person_id)
-        return self._keep(replace(one, stage="settling", counts=counts | {"rows": rest}))
+            return self._keep(connection, one, replace(one, stage="settling", counts=counts | {"rows": rest}))
 
     def _settle(self, one: Deletion) -> Deletion:
         folder = self.home / "runs"
@@ -175,6 +185,7 @@ class Deletions:
         while self._forget_a_conversation(one.person_id):
             pass
         with self.database.write() as connection:
+            forgetting.blank_answers(connection, one.person_id)
             deleting.forget_rest(connection, one.person_id)
             searching.purge(connection)
         tainted = self._taint(one)
@@ -187,7 +198,9 @@ class Deletions:
         counts = {**one.counts, "examples": scrubbed, "adapters": tainted}
         self.note(one.asked_by, "delete all data", one.person_id, one.id, _told(counts))
         ended = datetime.now(UTC)
-        return self._keep(replace(one, stage="done", votes=(), approvals=(), counts=counts, ended_at=ended))
+        after = replace(one, stage="done", votes=(), approvals=(), counts=counts, ended_at=ended)
+        with self.database.write() as connection:
+            return self._keep(connection, one, after)
 
     def _taint(self, one: Deletion) -> list[str]:
         tainted = Taints(self.database).mark(one.id, one.person_id, one.votes)
@@ -249,12 +262,18 @@ class Deletions:
         with self.database.read() as connection:
             return [record(Deletion, row) for row in connection.execute(query)]
 
-    def _keep(self, one: Deletion) -> Deletion:
-        values = {field.name: getattr(one, field.name) for field in fields(one)}
-        values |= {"votes": list(one.votes), "approvals": list(one.approvals), "counts": dict(one.counts)}
-        with self.database.write() as connection:
-            connection.execute(update(deletions).where(deletions.c.id == one.id).values(values))
-        return one
+    @staticmethod
+    def _keep(connection: Connection, before: Deletion, after: Deletion) -> Deletion:
+        """Write what a step came to, unless another process has taken this step already."""
+        values = {field.name: getattr(after, field.name) for field in fields(after)}
+        values |= {
+            "votes": list(after.votes),
+            "approvals": list(after.approvals),
+            "counts": dict(after.counts),
+        }
+        mine = (deletions.c.id == before.id) & (deletions.c.stage == before.stage)
+        written = connection.execute(update(deletions).where(mine).values(values)).rowcount
+        return after if written else before
 
 
 def _told(counts: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ from assistant.accounts import (
 )
 from assistant.credentials import Credential, credentials, identities
 from feedback.records import Role
+from feedback.schema import deletions
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +237,10 @@ class People:
         return self._change(account, actor, "approve", "pending", account.role, pending=False)
 
     def enable(self, name: str, actor: str) -> Account:
-        """Let somebody in again who was locked out. Keys and sessions of before stay ended."""
+        """Let somebody in again who was locked out. Keys and sessions of before stay ended.
+
+        Raises `AccountError`, also while all data of the person is being deleted.
+        """
         account = self.accounts.get(name)
         return self._change(account, actor, "enable", "locked out", "open", disabled=False)
 
@@ -267,6 +271,8 @@ class People:
         with self._database.write() as connection:
             if values.get("role", "admin") != "admin":
                 keep_an_admin(connection, account)
+            if not values.get("disabled", True) and connection.execute(_going(account)).first():
+                raise AccountError(f"all data of {account.name} is being deleted; it can't be let in again")
             connection.execute(update(accounts).where(accounts.c.id == account.id).values(**values))
         self._note(actor, act, account.name, before, after)
         return self.accounts.get(account.name)
@@ -342,6 +348,11 @@ class People:
         except IntegrityError:
             raise AccountError("this sign-in belongs to another account already") from None
         self._note(account.name, "connect sign-in", account.name, "", issuer)
+
+
+def _going(account: Account) -> Select[Any]:
+    ours = deletions.c.person_id == account.id
+    return select(deletions.c.id).where(ours, deletions.c.stage != "done")
 
 
 def _chosen(which: Which, search: str) -> Select[Any]:

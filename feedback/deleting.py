@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, delete, or_, select, update
 
-from feedback.records import normalise
+from feedback.records import is_file, normalise
 from feedback.schema import (
     approvals,
     choices,
@@ -19,6 +19,7 @@ from feedback.schema import (
     deletions,
     gap_turns,
     gaps,
+    imports,
     metadata,
     ratings,
     reviews,
@@ -37,28 +38,34 @@ def columns() -> list[Column[str]]:
     return [column for column in found if column.table.name not in KEPT]
 
 
+def of(column: Column[str], person_id: str) -> ColumnElement[bool]:
+    """Rows of a person; of a file that was read in, those of everybody who came with it (`goes_with`)."""
+    mine = column == person_id
+    return or_(mine, column.startswith(f"{person_id}.", autoescape=True)) if is_file(person_id) else mine
+
+
 def votes(connection: Connection, person_id: str) -> list[str]:
     """The opinions of a person, and everybody's on their answers, as adapters name them: `rating:12`."""
-    theirs = select(turns.c.id).where(turns.c.person_id == person_id)
+    theirs = select(turns.c.id).where(of(turns.c.person_id, person_id))
     found = []
     for name, table in _OPINIONS.items():
-        mine = or_(table.c.person_id == person_id, table.c.turn_id.in_(theirs))
+        mine = or_(of(table.c.person_id, person_id), table.c.turn_id.in_(theirs))
         found += [f"{name}:{key}" for key in connection.execute(select(table.c.id).where(mine)).scalars()]
     sides = (choices.c.first_turn_id.in_(theirs), choices.c.second_turn_id.in_(theirs))
-    mine = or_(choices.c.person_id == person_id, *sides)
+    mine = or_(of(choices.c.person_id, person_id), *sides)
     found += [f"choice:{key}" for key in connection.execute(select(choices.c.id).where(mine)).scalars()]
     return sorted(found)
 
 
 def approved(connection: Connection, person_id: str) -> list[str]:
     """The approved answers to a person's questions: the index holds them too."""
-    query = select(approvals.c.id).join(turns).where(turns.c.person_id == person_id)
+    query = select(approvals.c.id).join(turns).where(of(turns.c.person_id, person_id))
     return sorted(connection.execute(query).scalars())
 
 
 def next_conversation(connection: Connection, person_id: str) -> str | None:
     """A conversation of this person that is still there."""
-    query = select(conversations.c.id).where(conversations.c.person_id == person_id)
+    query = select(conversations.c.id).where(of(conversations.c.person_id, person_id))
     return connection.execute(query.limit(1)).scalar()
 
 
@@ -72,8 +79,12 @@ def forget_conversation(connection: Connection, conversation_id: str) -> None:
 
 
 def forget_rest(connection: Connection, person_id: str) -> int:
-    """Delete whatever else names the person: opinions on others' answers, say. Returns how many rows."""
-    return sum(remove(connection, column.table, column == person_id) for column in columns())
+    """Delete whatever else names the person: opinions on others' answers, say. Returns how many rows.
+
+    Of an import also what was read in, so that its file may be read again.
+    """
+    remove(connection, imports, imports.c.id == person_id)
+    return sum(remove(connection, column.table, of(column, person_id)) for column in columns())
 
 
 def remains(connection: Connection, person_id: str) -> list[str]:
@@ -81,7 +92,7 @@ def remains(connection: Connection, person_id: str) -> list[str]:
     return [
         column.table.name
         for column in columns()
-        if connection.execute(select(column).where(column == person_id).limit(1)).first()
+        if connection.execute(select(column).where(of(column, person_id)).limit(1)).first()
     ]
 
 

@@ -33,6 +33,7 @@ from feedback.records import (
     Rating,
     Turn,
     conversation_id,
+    is_imported,
     prompt_key,
 )
 from feedback.restoring import restore
@@ -245,7 +246,8 @@ def _store(connection: Connection, key: str, batch: Sequence[_Checked], tally: _
 
 
 def _gone(connection: Connection, people: set[str]) -> set[str]:
-    """Those of them whose data was deleted."""
-    return set(
-        connection.execute(select(deletions.c.person_id).where(deletions.c.person_id.in_(people))).scalars()
-    )
+    """Those of them whose data was deleted, or that of the import that they came with."""
+    files = {person: person.partition(".")[0] for person in people if is_imported(person)}
+    asked = select(deletions.c.person_id).where(deletions.c.person_id.in_({*people, *files.values()}))
+    gone = set(connection.execute(asked).scalars())
+    return {person for person in people if person in gone or files.get(person) in gone}

@@ -308,6 +308,11 @@ def is_file(person_id: str) -> bool:
     return is_imported(person_id) and "." not in person_id
 
 
+def goes_with(person_id: str, other_id: str) -> bool:
+    """Whether a person goes when all data of the other is deleted: it is the same, or came with that file."""
+    return person_id == other_id or (is_file(other_id) and person_id.startswith(f"{other_id}."))
+
+
 def conversation_id() -> str:
     """A new conversation's id, which no other has."""
     return f"conv-{uuid7().hex}"

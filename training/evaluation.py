@@ -128,7 +128,7 @@ async def _measure(
         ],
         "health": dict(material.health),
     }
-    shown = [str(prompt[-1].get("content")) for prompt, _ in prompts]
+    shown = [(str(prompt[-1].get("content")), person) for prompt, person in prompts]
     return gate.Measured(**found), findings.side_by_side(base, theirs, ours, shown)
 
 

@@ -5,13 +5,14 @@ Takes what `evaluation.py` had the engine say; gives what `gate.py` decides on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
 from statistics import fmean
 from typing import Any
 
+from feedback.deleting import GONE
 from training import gate, probes
 from training.evidence import Mean, clustered, ranking
 from training.kept_back import KeptBack
@@ -168,14 +169,30 @@ def personal(
     return sorted(said, key=lambda one: (one not in secrets, one))[:3]
 
 
-def side_by_side(base: Side, theirs: Side, ours: Side, shown: Sequence[str]) -> list[dict[str, Any]]:
-    """What base, live and candidate answered, for whoever reads the report."""
+def side_by_side(
+    base: Side, theirs: Side, ours: Side, shown: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """What base, live and candidate answered, for whoever reads the report. `shown`: held-out questions,
+    each with the person who asked it."""
 
     def row(question: str, said: Callable[[Side], str | None]) -> dict[str, Any]:
         return {"question": question, "base": said(base), "live": said(theirs), "candidate": said(ours)}
 
     rows = [row(one, partial(_said, place)) for place, one in enumerate(probes.SOUND)]
-    return rows + [row(one, partial(_drawn, place)) for place, one in enumerate(shown[:SHOWN])]
+    return rows + [
+        row(question, partial(_drawn, place)) | {"person": person}
+        for place, (question, person) in enumerate(shown[:SHOWN])
+    ]
+
+
+def blanked(
+    answers: Sequence[Mapping[str, Any]], people: Collection[str], asked: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """The same rows of `side_by_side`, without a word of those that these people asked, or that ask this."""
+    blank = {"question": GONE, "base": None, "live": None, "candidate": None}
+    return [
+        blank if one.get("person") in people or one.get("question") in asked else dict(one) for one in answers
+    ]
 
 
 def _said(place: int, side: Side) -> str | None:

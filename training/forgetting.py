@@ -1,4 +1,6 @@
-"""Takes a person's examples out of the directories of runs. Adapters never change; they are marked instead.
+"""Takes a person's examples out of the directories of runs, and their questions out of evaluations.
+
+Adapters never change; they are marked instead.
 
 Whole files are replaced, so that whatever reads or is killed meanwhile finds the old one or the new one.
 """
@@ -10,8 +12,13 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import Connection, select, update
+
+from feedback.schema import turns
+from training.findings import blanked
 from training.records import Refused, Run
 from training.runs import Runs
+from training.schema import evaluations
 from training.taints import learned_from
 from training.workspace import replace_file
 
@@ -40,6 +47,25 @@ def _scrub_file(file: Path, person_id: str, votes: Collection[str]) -> int:
     if len(kept) < len(lines):
         replace_file(file, "".join(f"{line}\n" for line in kept))
     return len(lines) - len(kept)
+
+
+def blank_answers(connection: Connection, person_id: str) -> None:
+    """Blank the questions of this person that evaluations show, with the answers to them.
+
+    Older ones don't say who asked: they are found by what the person's turns hold, while these are there.
+    """
+    rows = connection.execute(select(evaluations.c.id, evaluations.c.figures)).all()
+    shown = {one.get("question") for row in rows for one in row.figures.get("answers", ())}
+    prompts = connection.execute(select(turns.c.prompt).where(turns.c.person_id == person_id)).scalars()
+    asked = shown.intersection(str(prompt[-1].get("content")) for prompt in prompts if prompt)
+    for row in rows:
+        before = row.figures.get("answers", [])
+        after = blanked(before, [person_id], asked)
+        if after != before:
+            mine = evaluations.c.id == row.id
+            connection.execute(
+                update(evaluations).where(mine).values(figures=row.figures | {"answers": after})
+            )
 
 
 def end_runs(runs: Runs, folder: Path, person_id: str, votes: Collection[str]) -> bool:

@@ -180,8 +180,9 @@ def _chosen(preferred: Iterable[Preferred]) -> list[_Candidate]:
     found = []
     for one in preferred:
         votes, people = [f"choice:{row.id}" for row in one.choices], [row.person_id for row in one.choices]
-        answers = (one.winner.turn.answer, one.loser.turn.answer)
-        found.append(_candidate(one.winner, answers, "choice", votes, people, one.loser.turn.id))
+        loser, answers = one.loser.turn, (one.winner.turn.answer, one.loser.turn.answer)
+        askers = [loser.person_id]
+        found.append(_candidate(one.winner, answers, "choice", votes, people, askers, loser.id))
     return found
 
 
@@ -217,8 +218,8 @@ def _opposites(answers: Iterable[Settled], source: Source, taken: set[str]) -> l
     for up, down in zip([a for a in free if a.up], [a for a in free if not a.up], strict=False):
         taken |= {up.turn.id, down.turn.id}
         votes, people = [*up.votes, *down.votes], [*up.people, *down.people]
-        answers_of = (up.turn.answer, down.turn.answer)
-        found.append(_candidate(up.item, answers_of, source, votes, people, down.turn.id))
+        answers_of, askers = (up.turn.answer, down.turn.answer), [*up.askers, *down.askers]
+        found.append(_candidate(up.item, answers_of, source, votes, people, askers, down.turn.id))
     return found
 
 
@@ -243,7 +244,8 @@ def _ranked(
             backing = [voted[text] for text in (better, worse) if text in voted] or newest
             votes = [vote for answer in backing for vote in answer.votes]
             people = [person for answer in backing for person in answer.people]
-            found.append(_candidate(item, (better, worse), "ranked", votes, people))
+            askers = [person for answer in backing for person in answer.askers]
+            found.append(_candidate(item, (better, worse), "ranked", votes, people, askers))
     return found
 
 
@@ -285,9 +287,10 @@ def _candidate(
     source: Source,
     votes: Iterable[str],
     people: Iterable[str],
+    askers: Iterable[str] = (),
     other_turn: str = "",
 ) -> _Candidate:
-    """An example on the prompt of `item` from (better, worse) `answers`."""
+    """An example on the prompt of `item` from (better, worse) `answers`; its asker is one of the `askers`."""
     example = Example(
         prompt=tuple(dict(message) for message in item.turn.prompt),
         chosen=answers[0],
@@ -298,6 +301,7 @@ def _candidate(
         question=question_text(item.turn),
         weight=WEIGHTS[source],
         held_out=held_out(item.opening),
+        askers=tuple(sorted({item.turn.person_id, *askers})),
     )
     return _Candidate(example, context_key(item.turn), max(item.turn.id, other_turn))
 
@@ -327,7 +331,9 @@ def _distinct(found: Iterable[_Candidate], alike: float, dropped: Counter[str]) 
         dropped.update({"contradiction": against, "duplicate": len(group) - against - 1})
         votes = _by_number(vote for candidate in best for vote in candidate.example.votes)
         people = tuple(sorted({person for candidate in best for person in candidate.example.people}))
-        kept.append(replace(first, example=replace(first.example, votes=votes, people=people)))
+        askers = tuple(sorted({person for candidate in best for person in candidate.example.askers}))
+        example = replace(first.example, votes=votes, people=people, askers=askers)
+        kept.append(replace(first, example=example))
     return kept
 
 

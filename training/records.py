@@ -45,7 +45,8 @@ class Example:
     An `anchor` has no vote behind it and the same text on both sides: the base's answer, rehearsed.
 
     `votes` are ids such as `rating:12`, `correction:3`, `choice:7`, `review:2`; `people` the ids of those
-    who gave them. `weight` is in (0, 1]. `held_out` examples are never trained on: evaluation reads them.
+    who gave them, `askers` of those whose questions they are about, in whose words the prompt is. `weight` is
+    in (0, 1]. `held_out` examples are never trained on: evaluation reads them.
     """
 
     prompt: Sequence[Message]
@@ -57,6 +58,7 @@ class Example:
     question: str
     weight: float = 1.0
     held_out: bool = False
+    askers: Sequence[str] = ()
 
     @property
     def id(self) -> str:
@@ -74,6 +76,7 @@ class Example:
             "source": self.source,
             "votes": list(self.votes),
             "people": list(self.people),
+            "askers": list(self.askers),
             "question": self.question,
             "weight": self.weight,
             "held_out": self.held_out,
@@ -92,6 +95,7 @@ class Example:
             question=row["question"],
             weight=float(row.get("weight", 1.0)),
             held_out=bool(row.get("held_out", False)),
+            askers=tuple(row.get("askers", ())),
         )
 
 

@@ -16,9 +16,11 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from feedback.database import Database
+from feedback.schema import deletions
 from training import adapters as files
 from training import taints
 from training.canary import Canary, running
+from training.findings import blanked
 from training.records import Adapter, CanaryStep, Check, Evaluation, NotFound, Promotion, Refused
 from training.schema import adapters, canaries, evaluations, promotions
 from training.taints import Taint, Taints
@@ -226,6 +228,7 @@ class Registry:
 
     def record(self, evaluation: Evaluation) -> Evaluation:
         """Keep what was found out about an adapter; the newest evaluation counts."""
+        figures = dict(evaluation.figures)
         values = {
             "adapter": evaluation.adapter,
             "against": evaluation.against,
@@ -234,10 +237,14 @@ class Registry:
                 {"name": check.name, "passed": check.passed, "detail": check.detail}
                 for check in evaluation.checks
             ],
-            "figures": dict(evaluation.figures),
+            "figures": figures,
             "created_at": evaluation.created_at,
         }
         with self._database.write() as connection:
+            if "answers" in figures:
+                # Somebody whose question it was measured by may have had all data deleted since.
+                gone = set(connection.execute(select(deletions.c.person_id)).scalars())
+                figures["answers"] = blanked(figures["answers"], gone)
             connection.execute(insert(evaluations).values(values))
         return evaluation
 

@@ -23,13 +23,15 @@ _Said = TypeVar("_Said", Rating | Review, Correction | Review, Choice)
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """One answer to one question and the verdict on it. `votes` and `people` are those that back it."""
+    """One answer to one question and the verdict on it. `votes` and `people` are those that back it, `askers`
+    the people whose turns they were given on."""
 
     item: Judged
     """The newest turn that gave this answer."""
     up: bool
     votes: tuple[str, ...]
     people: tuple[str, ...]
+    askers: tuple[str, ...]
     key: str
     """The question in its context, see `context_key`."""
     turn_ids: frozenset[str]
@@ -110,6 +112,7 @@ def settle(judged: Iterable[Judged]) -> tuple[list[Settled], int]:
             continue
         backing = [row for row in thumbs if (row.thumb == "up") == (balance > 0)]
         people = {row.person_id for row in backing}
+        voted = {row.turn_id for row in backing}
         circles = {(item.turn.prompt_key, item.turn.person_id) for item in items}
         circles |= {(item.turn.prompt_key, person) for item in items for person in people}
         settled.append(
@@ -118,6 +121,7 @@ def settle(judged: Iterable[Judged]) -> tuple[list[Settled], int]:
                 up=balance > 0,
                 votes=tuple(named(row) for row in backing),
                 people=tuple(sorted(people)),
+                askers=tuple(sorted({item.turn.person_id for item in items if item.turn.id in voted})),
                 key=key,
                 turn_ids=frozenset(item.turn.id for item in items),
                 circles=frozenset(circles),

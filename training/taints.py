@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from feedback.alerts import Alarm
 from feedback.database import Database
+from feedback.records import goes_with
 from training.records import Refused
 from training.schema import adapters, promotions, taints
 
@@ -81,5 +82,10 @@ def check(connection: Connection, name: str) -> None:
 
 
 def learned_from(example: Mapping[str, Any], person_id: str, votes: Collection[str]) -> bool:
-    """Whether an example, as manifests and examples.jsonl have it, came from this person or these votes."""
-    return person_id in example.get("people", ()) or any(vote in votes for vote in example.get("votes", ()))
+    """Whether an example, as manifests and examples.jsonl have it, came from this person or these votes.
+
+    The votes alone don't tell: a person may have deleted the chat before, and with it those of others on it.
+    """
+    people = (*example.get("people", ()), *example.get("askers", ()))
+    theirs = any(goes_with(one, person_id) for one in people)
+    return theirs or any(vote in votes for vote in example.get("votes", ()))

@@ -32,8 +32,10 @@ def _corrected(judged: Iterable[Judged]) -> Iterator[tuple[Example, str]]:
         if not 0 < len(better) <= LONGEST_ANSWER or normalise(better) in ("", normalise(worse)):
             continue
         prompt = dialogues.corrected(turn, better)[0]
-        votes, people = [f"correction:{row.id}"], [row.person_id]
-        example = Example(tuple(prompt), better, worse, "correction", votes, people, turn.question)
+        votes, people, askers = [f"correction:{row.id}"], [row.person_id], [turn.person_id]
+        example = Example(
+            tuple(prompt), better, worse, "correction", votes, people, turn.question, askers=askers
+        )
         yield example, dialogues.tools(turn)
 
 

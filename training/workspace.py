@@ -104,8 +104,8 @@ class Workspace:
             "base": {"location": self.recipe().base, "hash": base_hash},
             "recipe": self.recipe().as_dict(),
             "examples": [
-                {"id": item.id, "source": item.source, "votes": list(item.votes), "people": list(item.people)}
-                for item in examples
+                {name: row[name] for name in ("id", "source", "votes", "people", "askers")}
+                for row in (item.as_row() for item in examples)
             ],
             "counts": json.loads((self.folder / "gathered.json").read_text(encoding="utf-8")),
             "metrics": {name: value for name, value in metrics.items() if name != "parity"},

@@ -64,7 +64,7 @@ class _Own:
         if str((await request.form()).get("name", "")).strip() != account.name:
             return draw(account, f"To have everything deleted, type your name as it is: {account.name}.")
         try:
-            await to_thread.run_sync(self._deletions.ask, account.id, account.name)
+            await to_thread.run_sync(self._deletions.ask, account.id, account.id)
         except AccountError as problem:
             return draw(account, sentence(problem))
         text = "You are signed out. What you said here, and your account, go within minutes."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from assistant import migrations
 from assistant.accounts import AccountError, Accounts
@@ -19,15 +22,20 @@ from assistant.examples import as_example
 from feedback import deleting
 from feedback.approved import Approved
 from feedback.database import Database, connect
+from feedback.importing import Imported, read_in
+from feedback.past import Past
 from feedback.records import NotFound
-from feedback.schema import metadata
+from feedback.schema import metadata, turns
 from feedback.store import Ending, NewTurn, Store, Verdict
 from retrieval.records import Unavailable
 from retrieval.schema import passages
+from tests.feedback.test_exchange import exported
+from tests.feedback.test_foreign import owui
+from tests.feedback.test_importing import PAIR
 from training import registry as registry_module
 from training.canaries import Canaries
 from training.gathering import Gathered
-from training.records import Adapter, Evaluation, Example, Recipe
+from training.records import Adapter, Evaluation, Example, Recipe, Run
 from training.registry import Registry
 from training.runs import Runs
 from training.taints import Taints
@@ -89,9 +97,17 @@ def furnish(house: House) -> None:
         rows = [{"people": one.people, "votes": one.votes} for one in learned]
         name, now = f"lora-{number}", datetime.now(UTC)
         house.registry.add(Adapter(name, house.home / name, "b", "0", None, 8, now, {"examples": rows}))
-        house.registry.record(Evaluation(name, None, "passed", (), {}, now))
+        house.registry.record(Evaluation(name, None, "passed", (), {"answers": _shown(ann, bob)}, now))
         house.registry.promote(name, actor="root", reason="better")
     house.registry.rollback(actor="root", reason="worse")
+
+
+def _shown(ann: str, bob: str) -> list[dict[str, Any]]:
+    """Rows of an evaluation: of Ann's questions the first is from when nobody noted whose it was, the other
+    one's turn is not there any more."""
+    asked = [("Hello!", {}), (f"Where is the {WORD}?", {}), (f"A {WORD}?", {"person": ann})]
+    sides = {"base": None, "live": "Here.", "candidate": "There."}
+    return [{"question": one} | sides | who for one, who in [*asked, ("Bob's?", {"person": bob})]]
 
 
 def _example(text: str, person: str, vote: str) -> Example:
@@ -139,6 +155,10 @@ def test_not_a_word_is_left_anywhere(house: House) -> None:
     asked = deletions.ask("ann", by="root")
     deletions.finish()
     assert places(house) == []
+    evaluation = house.registry.evaluation(f"lora-{'a' * 12}")
+    assert evaluation is not None
+    shown = [(row["question"], row["live"]) for row in evaluation.figures["answers"]]
+    assert shown == [("Hello!", "Here."), *[(deleting.GONE, None)] * 2, ("Bob's?", "Here.")]
     done = deletions.get(asked.id)
     assert (done.stage, done.votes, done.approvals) == ("done", [], [])
     assert done.counts["conversations"] == 1
@@ -217,6 +237,10 @@ def test_what_comes_back_late_goes_again(house: House) -> None:
     deletions.finish()
     assert places(house) == []
     assert deletions.get(asked.id).stage == "done"
+    # An evaluation that began before the deletion and ends after it.
+    answers = {"answers": _shown(ann, "")[2:]}
+    house.registry.record(Evaluation(f"lora-{'a' * 12}", None, "passed", (), answers, datetime.now(UTC)))
+    assert places(house) == []
 
 
 def test_without_the_index_it_waits_for_who_holds_it(house: House) -> None:
@@ -250,6 +274,83 @@ def test_a_run_that_may_hold_something_is_ended_and_waited_for(house: House) -> 
     deletions.finish()
     assert deletions.get(asked.id).stage == "done"
     assert places(house) == []
+
+
+def test_who_read_it_before_another_process_went_on_changes_nothing(house: House) -> None:
+    staffs = [_example(f"the {WORD}", "person-stella", "correction:1")]
+    Workspace(house.home / "runs" / "run-2").write(Gathered(staffs, []), Recipe("dpo", "base"))
+    deletions, late = house.deletions(), house.deletions()
+    asked = deletions.ask("ann", by="root")
+    assert deletions.step()
+    begun = deletions.get(asked.id)
+    assert "correction:1" in begun.votes
+    assert deletions.step()
+    gone = deletions.get(asked.id)
+    assert (gone.stage, gone.votes) == ("settling", begun.votes)
+    for step, before in ((late._begin, asked), (late._delete, begun)):
+        step(before)
+        assert deletions.get(asked.id) == gone
+    deletions.finish()
+    assert places(house) == []
+
+
+def test_one_that_can_not_go_on_stops_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(key: str) -> None:
+        raise RuntimeError("a broken index")
+
+    deletions = house.deletions(broken)
+    first, second = (deletions.ask(name, by="root") for name in ("ann", "bob"))
+    deletions.finish()
+    assert (deletions.get(first.id).stage, deletions.get(second.id).stage) == ("settling", "done")
+    assert "a broken index" in caplog.text
+    house.deletions().finish()
+    assert deletions.get(first.id).stage == "done"
+
+
+def test_what_staff_judged_goes_with_who_asked_although_the_chat_went_before(house: House) -> None:
+    ann = house.people()["ann"]
+    staffs = replace(_example(f"the {WORD}", "person-stella", "review:99"), askers=(ann,))
+    work = Workspace(house.home / "runs" / "run-2")
+    work.write(Gathered([staffs], []), Recipe("dpo", "base"))
+    (work.folder / "metrics.json").write_text("{}")
+    run = Run("run-2", "running", "dpo", "test", datetime.now(UTC))
+    name, manifest = f"lora-{'c' * 12}", work.manifest(run, "0")
+    house.registry.add(Adapter(name, house.home / name, "b", "0", None, 8, datetime.now(UTC), manifest))
+    (chat,) = house.store.conversations(ann)
+    Past(house.database).delete(chat.id, ann)
+    deletions = house.deletions()
+    deletions.ask("ann", by="root")
+    deletions.finish()
+    assert work.examples() == []
+    assert name in Taints(house.database).all()
+
+
+def test_an_import_is_taken_back_with_everybody_in_it_and_may_be_read_again(house: House) -> None:
+    def read(*rows: Any) -> Imported:
+        lines = "\n".join(json.dumps(row) for row in rows)
+        return read_in(house.database, io.StringIO(lines), name="a.jsonl", by="root")
+
+    key = read(owui(), PAIR).id
+    with house.database.read() as connection:
+        people = set(connection.execute(select(turns.c.person_id).where(turns.c.origin == key)).scalars())
+    assert key in people
+    (somebody,) = people - {key}
+    examples = [_example(f"file {number}", who, "rating:99") for number, who in enumerate([key, somebody])]
+    examples.append(_example("others", f"{key}0", "rating:98"))
+    work = Workspace(house.home / "runs" / "run-2")
+    work.write(Gathered(examples, []), Recipe("dpo", "base"))
+    raw = [row for row in exported(house.store, "raw") if key in row["details"]]
+    deletions = house.deletions()
+    asked = deletions.ask(key, by="root")
+    assert deletions.step()
+    assert len(deletions.get(asked.id).votes) == 2, "a rating and a choice"
+    deletions.finish()
+    assert deletions.get(asked.id).counts["conversations"] == 2
+    assert [one.question for one in work.examples()] == ["others"]
+    with house.database.read() as connection:
+        assert deleting.remains(connection, key) == deleting.remains(connection, somebody) == []
+    found = read(*raw, owui(), PAIR)
+    assert (found.stored, found.known, found.refused) == (2, 0, 3), "an old export brings nobody back"
 
 
 @pytest.mark.slow
@@ -293,11 +394,12 @@ FATES = {
         *("review_tasks", "review_drafts", "reviews"),
     },
     "goes with its turn": {"approvals", "gap_turns", "causes", "search_texts", "offers"},
+    "goes with an import": {"imports", "import_lines"},
     "goes with the account": {"accounts", "credentials", "identities"},
-    "is mended": {"gaps", "passages", "line_vectors", "index_records"},
+    "is mended": {"gaps", "passages", "line_vectors", "index_records", "evaluations"},
     "holds ids and figures, or what staff and admins did": {
-        *("days", "alerts", "imports", "import_lines", "deletions", "documents"),
-        *("runs", "adapters", "evaluations", "promotions", "canaries", "taints", "audit"),
+        *("days", "alerts", "deletions", "documents"),
+        *("runs", "adapters", "promotions", "canaries", "taints", "audit"),
     },
 }
 """What becomes of every table when a person goes. Whoever adds one says so here."""
@@ -307,8 +409,8 @@ def test_of_every_table_it_is_said_what_becomes_of_it(house: House) -> None:
     known = {name for names in FATES.values() for name in names}
     assert set(metadata.tables) == known
     assert {column.table.name for column in deleting.columns()} == FATES["goes by person_id"]
-    turns = {child.name for child, *_ in deleting._children(metadata.tables["turns"])}
-    assert turns - FATES["goes by person_id"] == FATES["goes with its turn"]
+    hanging = {child.name for child, *_ in deleting._children(metadata.tables["turns"])}
+    assert hanging - FATES["goes by person_id"] == FATES["goes with its turn"]
 
 
 def test_an_approved_question_goes_out_of_a_prompt_however_it_stands_there() -> None:

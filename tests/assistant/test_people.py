@@ -15,6 +15,7 @@ from assistant.accounts import Account, AccountError, Accounts, StillPending, ac
 from assistant.credentials import credentials
 from assistant.people import MOST_KEYS, People
 from feedback.database import Database
+from feedback.schema import deletions
 
 PASSWORD = "correct horse"
 
@@ -125,6 +126,21 @@ def test_somebody_is_locked_out_and_let_in_again(people: People) -> None:
     people.enable("mia", "ada")
     assert people.accounts.by_session(session) is None
     assert people.accounts.sign_in("mia", PASSWORD)
+
+
+def test_whose_data_is_being_deleted_is_not_let_in_again(people: People, database: Database) -> None:
+    mia = people.accounts.add("mia", "user")
+    people.disable("mia", "ada")
+    row = {"id": "del-1", "person_id": mia.id, "asked_by": "ada", "asked_at": datetime.now(UTC)}
+    with database.write() as connection:
+        connection.execute(insert(deletions).values(row | {"stage": "deleting"}))
+    with pytest.raises(AccountError, match="being deleted"):
+        people.enable("mia", "ada")
+    assert people.accounts.get("mia").disabled
+    with database.write() as connection:
+        connection.execute(update(deletions).values(stage="done"))
+    people.enable("mia", "ada")
+    assert not people.accounts.get("mia").disabled
 
 
 def test_a_role_changes_at_once_and_the_only_admin_stays_one(people: People) -> None:

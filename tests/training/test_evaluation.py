@@ -94,6 +94,7 @@ def test_the_answers_of_all_three_are_kept_side_by_side(engine: ScriptedEngine) 
         "live": "About Hello! I can help you.",
         "candidate": "Gladly: Hello!",
     }
+    assert (rows[-1]["question"], rows[-1]["person"]) == ("Question 7?", "person-1"), "whose question it was"
     assert [row["question"] for row in rows] == [*SOUND, *(f"Question {number}?" for number in range(8))]
 
 

@@ -86,6 +86,20 @@ def test_a_choice_stands_between_the_answers_shown() -> None:
     assert built.examples[0].votes == ("choice:7",)
 
 
+def test_an_example_names_who_asked_beside_who_judged() -> None:
+    first, second = (Judged(a_turn(text), QUESTION) for text in ("A.", "B."))
+    choice = Choice(7, first.turn.id, second.turn.id, "sam", "staff", "first", NOW)
+    words = Correction(next(NUMBERS), first.turn.id, "sam", "staff", "C.", NOW)
+    shown = {one.turn.id: one for one in (first, second)}
+    built = build([replace(first, corrections=(words,))], [choice], shown)
+    assert [(one.people, one.askers) for one in built.examples] == [(("sam",), ("ann",))] * 2
+    # Of all with the same question and answer those whose answer was voted on.
+    asked = [voted("Good.", "", person="zoe"), voted("Bad.", "down", person="ann")]
+    asked += [voted("Good.", "up", person=person) for person in ("bob", "eve")]
+    [example] = build(asked).examples
+    assert example.askers == ("ann", "bob", "eve")
+
+
 def test_siblings_with_opposite_votes_make_a_pair() -> None:
     built = build([voted("Bad.", "down"), voted("Good.", "up")])
     assert sides(built.examples) == [("siblings", "Good.", "Bad.")]

@@ -85,3 +85,9 @@ def test_while_a_tainted_one_is_live_there_is_an_alarm(registry: Registry, datab
 def test_an_example_without_people_is_nobodys() -> None:
     assert not learned_from({}, "ann", {"rating:1"})
     assert learned_from({"votes": ["rating:1"]}, "ann", {"rating:1"})
+
+
+def test_an_example_is_of_who_asked_too() -> None:
+    staffs = {"people": ["sam"], "votes": ["review:1"], "askers": ["ann"]}
+    assert learned_from(staffs, "ann", ())
+    assert not learned_from(staffs, "bob", ())

@@ -142,7 +142,7 @@ def test_the_manifest_names_base_recipe_votes_figures_and_versions(work: Workspa
     assert found["base"] == {"location": "/models/starter", "hash": "ab" * 32}
     assert found["recipe"]["rank"] == 8
     assert found["examples"] == [
-        {"id": example().id, "source": "siblings", "votes": ["rating:1"], "people": ["ann"]}
+        {"id": example().id, "source": "siblings", "votes": ["rating:1"], "people": ["ann"], "askers": []}
     ]
     assert found["counts"] == {"training": 1, "held_out": 1}
     assert found["metrics"] == {"loss": 0.5, "grad_norm": None}, "NaN is no JSON, parity rows are no figure"

@@ -50,6 +50,7 @@ def test_it_is_deleted_only_under_the_own_name(house: House, deletions: Deletion
     assert http.post(f"{my_data.HOME}/delete", data={"name": "mia"}).status_code == 200
     assert http.get(my_data.HOME).headers["location"] == "/login"
     deletions.finish()
+    assert deletions.all()[0].asked_by == mia.id, "a name would outlive the account"
     assert (deletions.all()[0].stage, house.accounts.of(mia.id)) == ("done", None)
 
 
