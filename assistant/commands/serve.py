@@ -26,6 +26,9 @@ Host = Annotated[str, typer.Option("--host", help="The address to listen on.")]
 Port = Annotated[int, typer.Option("--port", help="The port to listen on.", min=1, max=65535)]
 Model = Annotated[str | None, typer.Option("--model", help="starter, a folder, or a Hugging Face model id.")]
 Once = Annotated[bool, typer.Option("--once", help="Do what is due, then end.")]
+_KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open. httpx, and with it OpenAI's client, reuses one for 5 s, which is
+also uvicorn's default: a request on its way in that moment would be lost."""
 
 
 def register(app: typer.Typer) -> None:
@@ -145,6 +148,7 @@ def web(host: Host = "127.0.0.1", port: Port = 7860, home: Home = None, model: M
             port=port,
             log_level="warning",
             timeout_graceful_shutdown=5,
+            timeout_keep_alive=_KEEP_ALIVE,
             proxy_headers=bool(settings.accounts.proxies),
             forwarded_allow_ips=settings.accounts.proxies or None,
         )

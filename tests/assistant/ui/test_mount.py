@@ -178,6 +178,7 @@ def test_documents_can_be_sent_up_to_their_size(pages: tuple[House, FastAPI]) ->
 @pytest.mark.browser
 def test_the_admin_page_by_hand(site: Site, open_page: Callable[..., Any]) -> None:
     page = open_page("/admin/")
+    page.locator("#due .card").wait_for()
     page.get_by_role("tab", name="Runs").click()
     page.get_by_role("button", name="Train now").click()
     page.get_by_text("by hand: root").wait_for()
