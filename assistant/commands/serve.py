@@ -27,8 +27,8 @@ Port = Annotated[int, typer.Option("--port", help="The port to listen on.", min=
 Model = Annotated[str | None, typer.Option("--model", help="starter, a folder, or a Hugging Face model id.")]
 Once = Annotated[bool, typer.Option("--once", help="Do what is due, then end.")]
 _KEEP_ALIVE = 75
-"""Seconds that an idle connection stays open. httpx, and with it OpenAI's client, reuses one for 5 s, which is
-also uvicorn's default: a request on its way in that moment would be lost."""
+"""Seconds that an idle connection stays open. httpx, and with it OpenAI's client, reuses one for 5 s, which
+is also uvicorn's default: a request on its way in that moment would be lost."""
 
 
 def register(app: typer.Typer) -> None:
