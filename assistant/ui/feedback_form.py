@@ -91,8 +91,12 @@ class FeedbackForm:
         if turn_id is None:
             return {}
         turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
-        await to_thread.run_sync(self._keep, account, turn, reasons, comment, correction)
-        return {"difference": _difference(turn, correction)} if page.judging == turn_id else {}
+        thumb = await to_thread.run_sync(self._thumb, turn, account)
+        if page.judging != turn_id:
+            # The form was closed meanwhile, and kept what stood in it then.
+            return {}
+        self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
+        return {"difference": _difference(turn, correction)}
 
     async def send(
         self,
@@ -141,16 +145,13 @@ class FeedbackForm:
         """Put the form away. The thumb stays, and so does what was typed, to the last letter."""
         turn_id = page.judging
         account = await self._door.admit(request)
+        # First, so that a keystroke of before, which may still be on its way, is not kept behind it.
+        closed = self._closed(page, turn_id)
         if turn_id is not None:
             turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
-            await to_thread.run_sync(self._keep, account, turn, reasons, comment, correction)
-        return self._closed(page, turn_id)
-
-    def _keep(
-        self, account: Account, turn: Turn, reasons: Sequence[str], comment: str, correction: str
-    ) -> None:
-        thumb = self._thumb(turn, account)
-        self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
+            thumb = await to_thread.run_sync(self._thumb, turn, account)
+            self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
+        return closed
 
     def _vote(self, turn: Turn, account: Account, thumb: Thumb | None) -> None:
         known = self._store.opinion([turn.id], account.id).get(turn.id, _NOTHING)

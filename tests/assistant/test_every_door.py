@@ -29,6 +29,7 @@ from assistant.entry import AccountsSection
 from assistant.limits import Limits
 from assistant.settings import read
 from assistant.ui.gate import _FILES, _GRADIO, COOKIE, READING, Gate
+from assistant.ui.page import Page
 from feedback.records import Role
 from tests.assistant.ui import scripted
 
@@ -300,7 +301,7 @@ async def test_every_handler_looks_once_more_who_it_is(walk: Walk, who: str | No
 
 async def _called(function: Any, who: str | None) -> str:
     """What a handler says to somebody who may not."""
-    given = {"request": scripted.request(who), "event": scripted.event()}
+    given = {"request": scripted.request(who), "event": scripted.event(), "page": Page()}
     arguments = [given.get(name, "") for name in inspect.signature(function).parameters]
     try:
         found = function(*arguments)
