@@ -92,11 +92,11 @@ class FeedbackForm:
             return {}
         turn = await to_thread.run_sync(self._store.turn, turn_id, account.id)
         thumb = await to_thread.run_sync(self._thumb, turn, account)
-        if page.judging != turn_id:
+        if page.judging is None:
             # The form was closed meanwhile, and kept what stood in it then.
             return {}
         self._drafts.keep(account.id, turn.id, _verdict(thumb, turn, reasons, comment, correction))
-        return {"difference": _difference(turn, correction)}
+        return {"difference": _difference(turn, correction)} if page.judging == turn_id else {}
 
     async def send(
         self,
