@@ -48,10 +48,16 @@ class Running:
     def person(self, name: str, role: str = "user") -> httpx.Client:
         """A new account with a client that carries its API key."""
         self.command("user", "add", name, "--role", role)
-        key = self.command("user", "key", name)
-        client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
-        self.clients.append(client)
-        return client
+        return self.client(name)
+
+    def client(self, name: str) -> httpx.Client:
+        """A client that carries a new API key of `name`; many threads may use it."""
+        key = {"Authorization": f"Bearer {self.command('user', 'key', name)}"}
+        # Each request by a connection of its own: a pool that closes old ones under many threads may hand
+        # out one that it is just closing.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.clients.append(httpx.Client(base_url=self.url, headers=key, timeout=120, limits=limits))
+        return self.clients[-1]
 
     def pids(self, word: str) -> list[int]:
         """Processes of this product whose command line has `word`."""

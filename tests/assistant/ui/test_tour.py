@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.assistant.ui.browsing import Watched
@@ -50,12 +49,6 @@ class Tour:
         self.watched.watch(page)
         page.goto(address)
         return page
-
-    def key(self, name: str) -> httpx.Client:
-        """The same person by API, for votes by the dozen."""
-        bearer = {"Authorization": f"Bearer {self.house.command('user', 'key', name)}"}
-        self.house.clients.append(httpx.Client(base_url=self.house.url, headers=bearer, timeout=120))
-        return self.house.clients[-1]
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +144,7 @@ class Crowd:
     """Long answers to others, so that one is still being written when a person wants to stop it."""
 
     def __init__(self, tour: Tour, size: int = 12) -> None:
-        self._client = tour.key("root")
+        self._client = tour.house.client("root")
         self._begun, self._over = threading.Barrier(size + 1), threading.Event()
         self._threads = [threading.Thread(target=self._one) for _ in range(size)]
 
@@ -233,7 +226,7 @@ def queued(house: Running, kind: str) -> bool:
 def test_votes_are_trained_on_before_the_admin_s_eyes_and_promoted(tour: Tour) -> None:
     """A thin first run is no fault: then more votes come, and the admin trains again."""
     root = tour.pages["root"]
-    people = [tour.key("ann"), *(tour.house.person(f"person-{number}") for number in range(3))]
+    people = [tour.house.client("ann"), *(tour.house.person(f"person-{number}") for number in range(3))]
     asked = starter.questions(900, 5)
     shown = [q for q in asked if not screening.held_out(q)]
     shy = [q for q in asked if screening.held_out(q)]
