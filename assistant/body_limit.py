@@ -1,6 +1,6 @@
 """Bounds what a request to `/v1` or a form may bring: said too large it is refused, and cut off if it is.
 
-Knows no route but by the paths that it is told of.
+Knows no route but by its path.
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -77,6 +79,18 @@ class Running:
     def wait_ready(self, seconds: float = 120) -> None:
         """Until an answer can be had."""
         wait_for(lambda: status_of(f"{self.url}/readyz") == 200, seconds)
+
+    def first_link(self) -> str:
+        """The link of the first start, which the terminal shows."""
+        log = self.home / "up.log"
+        found: re.Match[str] = wait_for(lambda: re.search(r"http\S+/setup\?token=\S+", log.read_text()), 20)
+        return found[0]
+
+    def rows(self, query: str, *given: Any) -> list[dict[str, Any]]:
+        """What stands in the database."""
+        with sqlite3.connect(f"file:{self.home / 'apprentice.db'}?mode=ro", uri=True) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, given)]
 
     def runs(self) -> list[dict[str, Any]]:
         """The runs, the newest first."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -79,11 +77,10 @@ def live(house: Running) -> str:
 
 
 def test_the_first_start_makes_an_admin_and_a_page_answers(house: Running) -> None:
-    pattern = re.compile(r"http\S+/setup\?token=\S+")
-    link = wait_for(lambda: pattern.search((house.home / "up.log").read_text()), 20)
+    link = house.first_link()
     with httpx.Client(base_url=house.url, follow_redirects=True) as browser:
-        assert "password" in browser.get(link[0]).text
-        form = {"token": link[0].split("token=")[1], "name": "first"}
+        assert "password" in browser.get(link).text
+        form = {"token": link.split("token=")[1], "name": "first"}
         form |= {"password": "correct horse", "again": "correct horse"}
         browser.post("/setup", data=form, headers={"origin": house.url})
         page = browser.get("/")
@@ -291,14 +288,8 @@ def test_a_stopped_stream_is_kept_and_frees_the_engine(house: Running, people: l
     with people[0].stream("POST", "/v1/chat/completions", json=body) as reply:
         turn = json.loads(next(reply.iter_lines()).removeprefix("data: "))["id"]
     query = "select * from turns where id = ? and status != 'pending'"
-    row = wait_for(lambda: next(iter(_rows(house, query, turn)), None), 20)
+    row = wait_for(lambda: next(iter(house.rows(query, turn)), None), 20)
     assert row["status"] in ("stopped", "complete")
-
-
-def _rows(house: Running, query: str, *given: Any) -> list[dict[str, Any]]:
-    with sqlite3.connect(f"file:{house.home / 'apprentice.db'}?mode=ro", uri=True) as connection:
-        connection.row_factory = sqlite3.Row
-        return [dict(row) for row in connection.execute(query, given)]
 
 
 def test_a_killed_engine_comes_back_with_the_live_adapter(house: Running, people: list[httpx.Client]) -> None:
@@ -326,7 +317,7 @@ def test_a_killed_web_process_loses_no_acknowledged_vote(house: Running, people:
             break
     killer.join()
     house.wait_ready(60)
-    kept = {row["comment"] for row in _rows(house, "select comment from ratings where comment != ''")}
+    kept = {row["comment"] for row in house.rows("select comment from ratings where comment != ''")}
     assert acknowledged
     assert set(acknowledged) <= kept
     ask(people[0], "Are you back?")
@@ -344,7 +335,7 @@ def test_killed_trainer_and_worker_leave_a_run_that_ends_well(house: Running) ->
     assert house.runs()[0]["state"] == "done", house.runs()[0]
     assert run["attempts"] <= 3
     folders = {folder.name for folder in (house.home / "adapters").iterdir()}
-    rows = {row["name"] for row in _rows(house, "select name from adapters")}
+    rows = {row["name"] for row in house.rows("select name from adapters")}
     assert folders == rows, "no half adapter, none without a row"
 
 

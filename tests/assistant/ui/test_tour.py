@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from tests.assistant.ui.browsing import Watched
 from tests.assistant.ui.test_chat_page import answered, ask
 from tests.assistant.ui.test_review_page import take, waited
 from tests.running import Running, running, wait_for
-from tests.test_loop import vote_on
+from tests.test_loop import ended, vote_on
 from training import screening, starter
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser, pytest.mark.timeout(900)]
@@ -83,9 +82,7 @@ def fits(page: Any) -> bool:
 
 
 def test_the_link_of_the_first_start_makes_an_admin_who_invites_the_others(tour: Tour) -> None:
-    pattern = re.compile(r"http\S+/setup\?token=\S+")
-    link = wait_for(lambda: pattern.search((tour.house.home / "up.log").read_text()), 20)[0]
-    root = tour.open("root", link, **DESK)
+    root = tour.open("root", tour.house.first_link(), **DESK)
     root.get_by_label("Name").fill("root")
     choose_password(root)
     root.goto(f"{tour.house.url}/admin/")
@@ -203,7 +200,8 @@ def test_two_browsers_at_once_see_their_own(tour: Tour) -> None:
 def test_staff_review_it_by_keyboard_alone(tour: Tour) -> None:
     stella, keys = tour.pages["stella"], tour.pages["stella"].keyboard
     # The queue is put in order twice a minute
-    wait_for(lambda: queued(tour.house, "unexplained"), 60)
+    waiting = "select 1 from review_tasks where kind = 'unexplained'"
+    wait_for(lambda: tour.house.rows(waiting), 60)
     stella.goto(f"{tour.house.url}/review/")
     first = waited(stella, "")
     # What teaches most comes first: nobody knows yet what is wrong with this one
@@ -220,12 +218,6 @@ def test_staff_review_it_by_keyboard_alone(tour: Tour) -> None:
     keys.press("n")
     stella.get_by_text("You: 1 done").wait_for()
     assert stella.locator("#review-save").count() == 0 or waited(stella, first) != first
-
-
-def queued(house: Running, kind: str) -> bool:
-    """Whether an answer waits to be reviewed for this reason."""
-    with sqlite3.connect(f"file:{house.home / 'apprentice.db'}?mode=ro", uri=True) as connection:
-        return bool(connection.execute("select 1 from review_tasks where kind = ?", [kind]).fetchall())
 
 
 def test_votes_are_trained_on_before_the_admin_s_eyes_and_promoted(tour: Tour) -> None:
@@ -252,7 +244,7 @@ def test_votes_are_trained_on_before_the_admin_s_eyes_and_promoted(tour: Tour) -
             root.reload()
             root.get_by_role("tab", name="Runs").click()
             root.get_by_text(re.compile(r"step \d+ of \d+")).first.wait_for()
-        run = wait_for(lambda: ended(tour.house, batch + 1), 400)  # noqa: B023
+        run = wait_for(lambda: ended(tour.house) if len(tour.house.runs()) > batch else None, 400)  # noqa: B023
         assert run["state"] == "done", run
         print(f"run {batch + 1}: {run['reason'][:300]}")
         if run["reason"].startswith("passed"):
@@ -271,12 +263,6 @@ def test_votes_are_trained_on_before_the_admin_s_eyes_and_promoted(tour: Tour) -
     assert json.loads(tour.house.command("status", "--json"))["live"] == run["adapter"]
     root.get_by_role("tab", name="Audit").click()
     root.locator("#audit-rows tr", has_text="it thanks people").first.wait_for()
-
-
-def ended(house: Running, count: int) -> dict[str, Any] | None:
-    """The newest of `count` runs, once it has ended."""
-    runs = house.runs()
-    return runs[0] if len(runs) == count and runs[0]["state"] not in ("queued", "running") else None
 
 
 def test_whoever_taught_it_is_shown_what_it_learned(tour: Tour) -> None:
