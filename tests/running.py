@@ -97,6 +97,20 @@ class Running:
         found: list[dict[str, Any]] = json.loads(self.command("runs", "list", "--json"))
         return found
 
+    def ended(self, count: int) -> dict[str, Any]:
+        """The newest of `count` runs, once it has ended.
+
+        Looks at the table meanwhile: a command takes a second of a core that the run itself needs.
+        """
+        query = "select state from runs order by id desc"
+
+        def over() -> bool:
+            states = [row["state"] for row in self.rows(query)]
+            return len(states) >= count and states[0] not in ("queued", "running")
+
+        wait_for(over, 600)
+        return self.runs()[0]
+
 
 @contextmanager
 def running(home: Path, **settings: str) -> Iterator[Running]:

@@ -27,7 +27,7 @@ from feedback.records import Message
 from tests.running import Running, running, wait_for
 from training import screening, starter
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 DUE = 64
 PEOPLE = 4
@@ -64,12 +64,6 @@ def said(reply: httpx.Response) -> str:
 def vote(person: httpx.Client, reply: httpx.Response, thumb: str | None, **more: Any) -> None:
     body = {"completion_id": reply.json()["id"], "rating": thumb, **more}
     assert person.post("/v1/feedback", json=body).status_code == 200
-
-
-def ended(house: Running) -> dict[str, Any] | None:
-    """The newest run, once it has ended."""
-    run = house.runs()[0] if house.runs() else None
-    return run if run and run["state"] not in ("queued", "running") else None
 
 
 def live(house: Running) -> str:
@@ -152,7 +146,7 @@ def test_votes_become_an_adapter_that_answers(house: Running, people: list[httpx
         vote_on(people, shy[batch * 24 : batch * 24 + 24])
         vote_on(people, questions[batch * (DUE + 4) : (batch + 1) * (DUE + 4)])
         began = time.monotonic()
-        run = wait_for(lambda: ended(house) if len(house.runs()) > batch else None, 300)  # noqa: B023
+        run = house.ended(batch + 1)
         assert run["state"] == "done", run
         assert run["due_by"].startswith("threshold"), run
         print(f"run {batch + 1}: {run['reason'][:300]}")
@@ -325,14 +319,16 @@ def test_a_killed_web_process_loses_no_acknowledged_vote(house: Running, people:
 
 def test_killed_trainer_and_worker_leave_a_run_that_ends_well(house: Running) -> None:
     house.command("train")
+    count = len(house.runs())
     trainer = wait_for(lambda: house.pids("training.trainers"), 120)
     house.kill("training.trainers")
-    wait_for(lambda: house.runs()[0]["attempts"] >= 2 and house.pids("training.trainers"), 120)
+    again = "select attempts from runs order by id desc"
+    wait_for(lambda: house.rows(again)[0]["attempts"] >= 2 and house.pids("training.trainers"), 120)
     assert house.pids("training.trainers") != trainer
     house.kill("assistant worker")
     wait_for(lambda: not set(house.pids("training.trainers")) & set(trainer), 10)
-    run = wait_for(lambda: ended(house), 300)
-    assert house.runs()[0]["state"] == "done", house.runs()[0]
+    run = house.ended(count)
+    assert run["state"] == "done", run
     assert run["attempts"] <= 3
     folders = {folder.name for folder in (house.home / "adapters").iterdir()}
     rows = {row["name"] for row in house.rows("select name from adapters")}

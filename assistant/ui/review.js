@@ -28,6 +28,23 @@ listen(document, "click", (event) => {
   paint(save);
 }, { capture: true });
 
+// Either way a message may be lost, and then the page stands still: asked once more, the server shows the case
+// at which it is. What was saved is not saved twice.
+const PATIENCE_MS = 3000;
+let waiting = 0;
+const patient = () => clearTimeout(waiting);
+for (const name of ["keydown", "input"]) listen(document, name, patient, { capture: true });
+listen(document, "click", (event) => {
+  patient();
+  const save = event.target instanceof Element ? event.target.closest("#review-save") : null;
+  if (!save || save.dataset.busy) return;
+  if (save.dataset.sent) return void (save.dataset.again = "yes");
+  save.dataset.sent = "yes";
+  waiting = setTimeout(() => {
+    if (document.getElementById("review-save") === save && !shownOf("#review-trouble")) save.click();
+  }, PATIENCE_MS);
+}, { capture: true });
+
 // A drawing anew takes the focus away from the button that was pressed.
 let focused = "";
 listen(document, "focusin", (event) => {

@@ -134,6 +134,9 @@ class ReviewEvents:
         """Store the verdict and go on. What is refused stays on the page, with the reason."""
         account = await self._door.admit(request)
         case = _current(shown, which)
+        if case is None and said(event, "again"):
+            # Saved before, but the page never heard of it; or the server has started anew meanwhile.
+            return await (self._as_it_is(shown, account) if shown.case else self._next(shown, account))
         if case is None or not case.is_mine:
             return {}
         draft = typed(whole(event), case.turn.answer, correction, comment)
@@ -241,6 +244,10 @@ class ReviewEvents:
     async def _show(self, shown: Shown, account: Account, case: Case | None) -> Parts:
         shown.case = case
         shown.draft = case.draft if case else Draft()
+        return await self._as_it_is(shown, account)
+
+    async def _as_it_is(self, shown: Shown, account: Account) -> Parts:
+        case = shown.case
         how_far = await to_thread.run_sync(self._desk.reader.progress, account.id)
         parts: Parts = {"progress": views.progress(how_far), **_no_trouble()}
         if case is None:

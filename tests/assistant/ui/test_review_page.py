@@ -118,6 +118,23 @@ async def test_what_comes_late_from_the_case_before_changes_nothing(
     assert desk.reviews.draft(int(second), house.accounts.get("stella").id) is None
 
 
+async def test_asked_again_after_a_lost_message_it_shows_where_it_is(
+    events: ReviewEvents, house: House, desk: ReviewDesk
+) -> None:
+    turns, shown = complained(house.store, 3), Shown()
+    first = (await opened(events, shown))["which"]
+    second = (await events.save(shown, first, ANSWER, "", request("stella"), event(verdict="right")))["which"]
+    await events.choose(shown, second, ANSWER, "", request("stella"), event(verdict="invalid"))
+    again = event(verdict="right", again="yes")
+    parts = await events.save(shown, first, ANSWER, "", request("stella"), again)
+    assert parts["which"] == second
+    assert 'data-verdict="invalid"' in parts["panel"]
+    assert len(desk.reader.found(turns)) == 1
+    # A server that has started anew knows no case.
+    parts = await events.save(Shown(), first, ANSWER, "", request("stella"), again)
+    assert parts["which"] not in ("", first)
+
+
 async def test_what_is_refused_says_why_and_stays(events: ReviewEvents, house: House) -> None:
     complained(house.store, 1)
     shown = Shown()
@@ -266,11 +283,16 @@ def furnish(site: Site) -> list[str]:
 
 def waited(page: Any, before: str) -> str:
     """The case after that of `before`."""
-    page.wait_for_function(
-        "before => { const one = document.querySelector('#review-save');"
-        " return one && one.dataset.task !== before }",
-        arg=before,
-    )
+    from playwright.sync_api import TimeoutError as TookTooLong
+
+    try:
+        page.wait_for_function(
+            "before => { const one = document.querySelector('#review-save');"
+            " return one && one.dataset.task !== before }",
+            arg=before,
+        )
+    except TookTooLong:
+        pytest.fail(f"it stays at {before!r}: {page.locator('body').inner_text()}")
     return str(page.locator("#review-save").get_attribute("data-task"))
 
 
@@ -332,6 +354,40 @@ def test_three_answers_by_keyboard_alone(site: Site, open_page: Callable[..., An
     ]
     assert found[1].correction.endswith(" Thank you for asking!")
     page.get_by_text("You: 3 done").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("lost", ["question", "answer"])
+def test_a_lost_message_costs_a_moment_and_no_verdict(
+    site: Site, open_page: Callable[..., Any], lost: str
+) -> None:
+    furnish(site)
+    name = f"sven-{lost}"
+    site.session(name, "staff")
+    page = open_page("/review/", name=name)
+    first = waited(page, "")
+    losses = []
+
+    def lose(route: Any) -> None:
+        if losses or '"key":"n"' not in route.request.post_data:
+            return route.continue_()
+        losses.append(lost)
+        if lost == "answer":
+            route.fetch()
+        return route.fulfill(json={"event_id": "another"})
+
+    page.route("**/queue/join*", lose)
+    page.keyboard.press("1")
+    page.keyboard.press("n")
+    second = waited(page, first)
+    assert losses
+    page.keyboard.press("3")
+    page.keyboard.press("n")
+    waited(page, second)
+    person = site.house.accounts.get(name).id
+    listed = [one.task.turn_id for one in site.reviews.reader.listed(person, Filters(mine=True), 50)]
+    found = [row for row in site.reviews.reader.found(listed) if row.person_id == person]
+    assert sorted(row.verdict for row in found) == ["invalid", "right"]
 
 
 @pytest.mark.browser

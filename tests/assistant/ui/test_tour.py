@@ -19,10 +19,10 @@ from tests.assistant.ui.browsing import Watched
 from tests.assistant.ui.test_chat_page import answered, ask
 from tests.assistant.ui.test_review_page import take, waited
 from tests.running import Running, running, wait_for
-from tests.test_loop import ended, vote_on
+from tests.test_loop import vote_on
 from training import screening, starter
 
-pytestmark = [pytest.mark.engine, pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.browser, pytest.mark.timeout(1800)]
 
 PASSWORD = "correct horse battery"
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
@@ -244,7 +244,7 @@ def test_votes_are_trained_on_before_the_admin_s_eyes_and_promoted(tour: Tour) -
             root.reload()
             root.get_by_role("tab", name="Runs").click()
             root.get_by_text(re.compile(r"step \d+ of \d+")).first.wait_for()
-        run = wait_for(lambda: ended(tour.house) if len(tour.house.runs()) > batch else None, 400)  # noqa: B023
+        run = tour.house.ended(batch + 1)
         assert run["state"] == "done", run
         print(f"run {batch + 1}: {run['reason'][:300]}")
         if run["reason"].startswith("passed"):
