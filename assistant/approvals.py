@@ -155,17 +155,15 @@ class Approvals:
         return self.rows.get(approval_id)
 
     def audience(self, turn: Turn) -> str:
-        """Whom an approval of this turn is for: the group on whose passages the dialogue stood, or everybody.
+        """Whom an approval of this turn is for: the group on whose passages the dialogue stood, whether they
+        were in its prompts or a tool found them, or everybody.
 
         Raises `NotApproved` where that is more than one group.
         """
-        turns = {one.id: one for one in self._store.turns(turn.conversation_id)}
-        groups = {
-            str(passage["audience"])
-            for one in branch(turns, turn.id)
-            for passage in one.passages
-            if passage.get("audience")
-        }
+        before = branch({one.id: one for one in self._store.turns(turn.conversation_id)}, turn.id)
+        laid = [passage["audience"] for one in before for passage in one.passages if passage.get("audience")]
+        found = [group for one in before for step in one.steps for group in step.get("audiences") or ()]
+        groups = set(map(str, [*laid, *found]))
         if len(groups) > 1:
             named = " and ".join(sorted(groups))
             raise NotApproved(f"this answer stands on documents of {named}, and no approval is for both")

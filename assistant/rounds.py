@@ -282,12 +282,14 @@ def _key(call: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _returned(call: Mapping[str, Any], result: Result) -> dict[str, Any]:
+    groups = {"audiences": list(result.audiences)} if result.audiences else {}
     return {
         "role": "tool",
         "tool_call_id": call["id"],
         "content": result.text,
         "failed": result.failed,
         "seconds": round(result.seconds, 3),
+        **groups,
     }
 
 

@@ -19,7 +19,7 @@ import time
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -57,10 +57,14 @@ class Caller:
 
     account: Account
     _find: Find | None = None
+    _groups: set[str] = field(default_factory=set, compare=False)
+    """Whose documents were found, of those that are not for everybody."""
 
     async def find(self, question: str, most: int | None = None) -> list[Hit]:
         """Passages of the documents that this person may see, the best first; none without documents."""
-        return await self._find(question, self.account, most) if self._find else []
+        found = await self._find(question, self.account, most) if self._find else []
+        self._groups.update(hit.passage.audience for hit in found if hit.passage.audience)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Result:
     text: str
     failed: bool
     seconds: float
+    audiences: Sequence[str] = ()
+    """The groups whose documents it may tell of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +118,22 @@ class Toolbox:
     async def call(self, name: str, arguments: str, account: Account) -> Result:
         """Call a tool with arguments as the model wrote them. Never raises: a mishap is told as text."""
         started, failed = time.monotonic(), False
+        caller = Caller(account, self._find)
         try:
-            text = as_text(await self._call(name, arguments, account))
+            text = as_text(await self._call(name, arguments, caller))
         except _Fault as fault:
             text, failed = f"Error: {fault}", True
-        return Result(_cut(storable(text)), failed, time.monotonic() - started)
+        # A tool that fails may quote what it found as well.
+        groups = sorted(caller._groups)
+        return Result(_cut(storable(text)), failed, time.monotonic() - started, groups)
 
-    async def _call(self, name: str, arguments: str, account: Account) -> Any:
+    async def _call(self, name: str, arguments: str, caller: Caller) -> Any:
         tool = self._tools.get(name)
         if tool is None:
             raise _Fault(f"there is no tool {name[:60]!r}; there are {', '.join(self._tools)}")
         given = _checked(tool, arguments)
         if tool.caller:
-            given[tool.caller] = Caller(account, self._find)
+            given[tool.caller] = caller
         ended = time.monotonic() + self._seconds
         place = self._places[name]
         try:

@@ -117,6 +117,9 @@ def history(found: Mapping[str, Any]) -> History:
     row = _read(found)
     turn_id = _id(row, "turn_id")
     details = row["details"]
+    passages = _objects(details, "passages")
+    # Exports of before there were tools have none.
+    steps = _objects({"steps": [], **details}, "steps")
     turn = Turn(
         id=turn_id,
         conversation_id=_id(row, "conversation_id"),
@@ -138,12 +141,12 @@ def history(found: Mapping[str, Any]) -> History:
         finish_reason=_text(details, "finish_reason", 20) if details.get("finish_reason") else None,
         error=_text(details, "error", None) if details.get("error") else None,
         tool_calls=_objects(details, "tool_calls"),
-        passages=_objects(details, "passages"),
-        # Exports of before there were tools have none.
-        steps=_objects({"steps": [], **details}, "steps"),
+        passages=passages,
+        steps=steps,
         searched=_text(details, "searched", None) if details.get("searched") else None,
         restricted=details.get("restricted") is True
-        or any(passage.get("audience") for passage in _objects(details, "passages")),
+        or any(passage.get("audience") for passage in passages)
+        or any(step.get("audiences") for step in steps),
         # Exports of before there were such answers do not say it.
         asked=details.get("asked") is True,
         origin=_text({"origin": "", **details}, "origin", 40),

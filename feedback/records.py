@@ -104,11 +104,13 @@ class Turn:
     tool_calls: Sequence[Mapping[str, Any]] = ()
     passages: Sequence[Mapping[str, Any]] = ()
     steps: Sequence[Message] = ()
-    """The messages between prompt and answer: calls of the house's tools, and what they returned."""
+    """The messages between prompt and answer: calls of the house's tools, and what they returned. A result
+    on documents that are not for everybody names their groups in `audiences`."""
     searched: str | None = None
     """What the documents were looked through for, a follow-up in full; None if they were not."""
     restricted: bool = False
-    """Whether it, or a turn before it in its branch, stands on a passage that is not for everybody."""
+    """Whether it, or a turn before it in its branch, stands on a passage that is not for everybody, be it in
+    its prompt or found by a tool."""
     asked: bool = False
     """Whether chance chose this answer to ask for a rating of it: such ratings speak for all answers."""
     origin: str = ""

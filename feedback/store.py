@@ -180,6 +180,8 @@ class Store(Reader):
             "steps": list(ending.steps),
             "adapter": ending.adapter or turn.adapter,
             "thread_key": thread_key(turn.prompt, ending.answer),
+            # What a tool found in a group's documents is known only now.
+            "restricted": turn.restricted or any(step.get("audiences") for step in ending.steps),
         }
         with self._database.write() as connection:
             ended = connection.execute(

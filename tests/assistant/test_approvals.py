@@ -158,6 +158,18 @@ async def test_an_answer_on_documents_of_a_group_is_for_that_group(world: World)
         world.approve(world.said(ASKED, "repair", after=first))
 
 
+async def test_an_answer_on_what_a_tool_found_for_a_group_is_for_that_group(world: World) -> None:
+    found = {"role": "tool", "tool_call_id": "c", "content": "40 %", "audiences": ["sales"]}
+    where = world.store.start_conversation("ann", ASKED).id
+    pending = world.store.begin(NewTurn(where, None, "ann", ASKED, [], "m", None, {}))
+    first = world.store.end(pending, Ending("complete", "Free for us.", steps=[found]))
+    world.approve(first)
+    assert await world.found(ASKED, "sam") == ["Free for us."]
+    assert await world.found(ASKED, "ann") == []
+    with pytest.raises(NotApproved, match="documents of repair and sales"):
+        world.approve(world.said("and the margin", "repair", after=first))
+
+
 async def test_an_answer_that_is_still_being_written_is_not_approved(world: World) -> None:
     where = world.store.start_conversation("ann", ASKED).id
     turn = world.store.begin(NewTurn(where, None, "ann", ASKED, [], "m", None, {}))

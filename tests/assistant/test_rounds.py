@@ -19,15 +19,17 @@ from assistant.chat import Ask, Chat
 from assistant.engine.client import Engines
 from assistant.errors import EngineInterrupted
 from assistant.rounds import MOST_CALLS, as_sent, told
-from assistant.tools import Caller, Toolbox, open_toolbox
+from assistant.tools import Caller, Find, Toolbox, open_toolbox
 from feedback import dialogues
 from feedback.database import Database
 from feedback.records import Turn
 from feedback.store import Store
+from retrieval.records import Hit, Passage
 from tests import real_engine
 from tests.fake_engine import FakeEngine
 from training import starter
 from training.registry import Registry
+from training.screening import unfit
 from training.starter import asking, calling, corpus
 
 pytest.importorskip("langchain_core")
@@ -86,7 +88,9 @@ async def engines(fake: FakeEngine) -> AsyncIterator[Engines]:
 
 @pytest.fixture
 def build(sqlite: Database, tmp_path: Path, engines: Engines) -> Callable[..., Chat]:
-    def built(*functions: Callable[..., Any], rounds: int = 4, most: int = 64) -> Chat:
+    def built(
+        *functions: Callable[..., Any], rounds: int = 4, most: int = 64, find: Find | None = None
+    ) -> Chat:
         return Chat(
             Store(sqlite),
             Registry(sqlite, tmp_path / "adapters"),
@@ -95,7 +99,7 @@ def build(sqlite: Database, tmp_path: Path, engines: Engines) -> Callable[..., C
             defaults={"temperature": 0.8},
             model="starter",
             max_tokens=most,
-            toolbox=Toolbox(functions or [order_status, broken, long, whoami, waits], seconds=5),
+            toolbox=Toolbox(functions or [order_status, broken, long, whoami, waits], seconds=5, find=find),
             tool_rounds=rounds,
         )
 
@@ -196,6 +200,29 @@ async def test_a_tool_knows_for_whom_it_is_called(chat: Chat, fake: FakeEngine) 
     fake.calls = [[("whoami", "{}")]]
     _, turn = await answer(chat, ask(account=EVE))
     assert turn.steps[1]["content"] == "eve"
+
+
+async def test_what_a_tool_finds_in_a_groups_documents_is_learned_from_by_nobody(
+    build: Callable[..., Chat], fake: FakeEngine
+) -> None:
+    async def search(query: str, caller: Caller) -> list[str]:
+        """Search the documents."""
+        return [hit.passage.text for hit in await caller.find(query)]
+
+    async def find(question: str, account: Account, most: int | None) -> list[Hit]:
+        return [Hit(Passage("psg-1", "doc-1", "document", "sales", "Margin", "40 %", None, 0), 0.8, 1.0)]
+
+    chat = build(search, find=find)
+    fake.calls = [[("search", '{"query": "margin"}')], []]
+    _, told_of = await answer(chat, ask())
+    said = {"role": "assistant", "content": told_of.answer}
+    _, after = await answer(chat, ask(messages=[*HELLO, said, {"role": "user", "content": "Thanks"}]))
+    assert after.parent_id == told_of.id
+    assert [unfit(turn) for turn in (told_of, after)] == ["restricted", "restricted"]
+    assert not dialogues.is_readable(told_of)
+    assert not [
+        message for request in fake.requests for message in request["messages"] if "audiences" in message
+    ]
 
 
 # -- rounds ----------------------------------------------------------------------------------------

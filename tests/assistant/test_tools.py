@@ -150,6 +150,26 @@ async def test_a_tool_looks_things_up_as_the_person_who_asks() -> None:
     assert json.loads((await call(search_documents, {"query": "returns"})).text) == []
 
 
+async def test_a_result_says_whose_documents_it_may_tell_of_even_if_the_tool_failed() -> None:
+    from langchain_core.tools import ToolException
+
+    async def quotes(caller: Caller) -> str:
+        """Fail, in the words that it found."""
+        [hit, *_] = await caller.find("margin")
+        raise ToolException(hit.passage.text)
+
+    async def find(question: str, account: Account, most: int | None) -> list[Hit]:
+        groups = {"returns": [""], "margin": ["sales", "", "board"]}[question]
+        return [
+            Hit(Passage("psg-1", "doc-1", "document", group, "Title", "40 %", None, 0), 0.8, 1.0)
+            for group in groups
+        ]
+
+    assert (await call(search_documents, {"query": "returns"}, find=find)).audiences == []
+    assert (await call(search_documents, {"query": "margin"}, find=find)).audiences == ["board", "sales"]
+    assert (await call(quotes, find=find)).audiences == ["board", "sales"]
+
+
 async def test_a_model_can_not_choose_for_whom_a_tool_is_called() -> None:
     found = await call(search_documents, {"query": "returns", "caller": {"account": "root"}})
     assert found.text == "Error: search_documents has no argument 'caller'; it has query, most"

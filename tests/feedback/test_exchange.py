@@ -108,7 +108,9 @@ def test_the_training_formats_leave_out_what_no_trainer_reads_and_what_is_not_ke
 def test_what_stands_on_a_restricted_passage_is_left_out_of_the_training_formats(store: Store) -> None:
     open_to_all = asked(store, "How long?", passages=({"id": "p", "audience": ""},))
     closed = asked(store, "What margin?", passages=({"id": "q", "audience": "staff"},))
-    for turn in (open_to_all, closed):
+    found = {"role": "tool", "tool_call_id": "c", "content": "40 %", "audiences": ["staff"]}
+    by_a_tool = asked(store, "Which margin?", Ending("complete", "40 %.", steps=[found]))
+    for turn in (open_to_all, closed, by_a_tool):
         store.judge(turn.id, "ann", "user", Verdict("up"))
     for kind in ("unpaired", "sft"):
         assert [row["prompt"][0]["content"] for row in exported(store, kind)] == ["How long?"]

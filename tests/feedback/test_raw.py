@@ -85,6 +85,19 @@ def test_raw_brings_documents_along(store: Store, other_store: Store) -> None:
     assert not other_store.conversation(on.conversation_id, "ann").grounded
 
 
+def test_a_row_with_what_a_tool_found_for_a_group_comes_back_restricted(
+    store: Store, other_store: Store
+) -> None:
+    step = {"role": "tool", "tool_call_id": "c", "content": "40 %", "audiences": ["sales"]}
+    turn = asked(store, "What margin?", Ending("complete", "40 %.", steps=[step]))
+    [said] = exported(store, "raw")
+    # An edited file must not open what the steps themselves say is the group's.
+    details = json.loads(said["details"]) | {"restricted": False}
+    import_raw(other_store, [json.dumps(said | {"details": json.dumps(details)})])
+    back = other_store.turn(turn.id)
+    assert (back.steps, back.restricted) == ([step], True)
+
+
 def test_importing_twice_stores_once(store: Store, other_store: Store) -> None:
     out = io.StringIO()
     export(a_busy_store(store), "raw", out)

@@ -316,6 +316,16 @@ def test_what_comes_after_a_restricted_passage_is_restricted_too(store: Store) -
     assert [turn.restricted for turn in (first, closed, below, beside)] == [False, True, True, False]
 
 
+def test_what_a_tool_found_for_a_group_restricts_the_turn_and_what_comes_after(store: Store) -> None:
+    steps = [{"role": "tool", "tool_call_id": "c", "content": "40 %"}]
+    open_to_all = store.end(asked(store, answer=None), Ending("complete", "Free.", steps=steps))
+    pending = asked(store, answer=None)
+    assert not pending.restricted
+    closed = store.end(pending, Ending("complete", "40 %.", steps=[steps[0] | {"audiences": ["sales"]}]))
+    below = asked(store, conversation=closed.conversation_id, parent=closed.id)
+    assert [turn.restricted for turn in (open_to_all, closed, below)] == [False, True, True]
+
+
 def test_a_dialogue_is_found_by_what_was_said_whatever_passages_it_was_sent_with(store: Store) -> None:
     conversation = store.start_conversation("ann", "How long?").id
     before, after = PASSAGES
