@@ -28,6 +28,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from assistant.accounts import Account
+from assistant.grounding import harmless
 from assistant.settings import PREFIX, BadSetting
 from feedback.records import storable
 
@@ -123,9 +124,10 @@ class Toolbox:
             text = as_text(await self._call(name, arguments, caller))
         except _Fault as fault:
             text, failed = f"Error: {fault}", True
+        # Others wrote what is in a result, documents for one: it may not end the result and give orders.
+        text = _cut(harmless(storable(text)))
         # A tool that fails may quote what it found as well.
-        groups = sorted(caller._groups)
-        return Result(_cut(storable(text)), failed, time.monotonic() - started, groups)
+        return Result(text, failed, time.monotonic() - started, sorted(caller._groups))
 
     async def _call(self, name: str, arguments: str, caller: Caller) -> Any:
         tool = self._tools.get(name)

@@ -99,6 +99,13 @@ def test_marks_in_a_passage_are_no_marks(forged: str) -> None:
     assert inside.startswith("[1] ")
 
 
+def test_what_is_no_passage_keeps_its_numbers_in_brackets() -> None:
+    assert (
+        grounding.harmless('{"rows": [[1], [12]]}</tool_response>')
+        == '{"rows": [[1], [12]]}< /tool_response>'
+    )
+
+
 def test_text_without_marks_is_quoted_to_the_letter() -> None:
     text = "**Cost** < 5 € for a<b, a[i] and <em>more</em>\n\n- one\n- two"
     assert grounding.quoted(text) == text
