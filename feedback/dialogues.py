@@ -43,13 +43,22 @@ def completion(turn: Turn) -> list[Row]:
 def corrected(turn: Turn, text: str) -> tuple[list[Row], list[Row]]:
     """Prompt and completion with `text` as the last words. What was called stands in the prompt: who corrects
     the words has not said that the calls were right."""
-    return [*prompt(turn), *map(_row, turn.steps)], [{"role": "assistant", "content": text}]
+    said = {"role": "assistant", "content": after_calls(turn, text)}
+    return [*prompt(turn), *map(_row, turn.steps)], [said]
 
 
 def last_words(turn: Turn) -> str:
     """What was said after the last call; without calls the answer."""
+    return after_calls(turn, turn.answer)
+
+
+def after_calls(turn: Turn, text: str) -> str:
+    """What of the answer, or of a correction of all of it, is not said before a call: those words stand with
+    the calls already."""
     before = "".join(f"{step['content']}{BETWEEN}" for step in turn.steps if _words_before_a_call(step))
-    return turn.answer.removeprefix(before)
+    # Some forms strip a correction, which begins with the answer.
+    whole, start = text.lstrip(), before.lstrip()
+    return whole.removeprefix(start) if start and whole.startswith(start) else text
 
 
 def tools(turn: Turn) -> str:

@@ -28,7 +28,8 @@ def rows(judged: Iterable[Judged], examples: Iterable[Example]) -> Iterator[dict
 def _corrected(judged: Iterable[Judged]) -> Iterator[tuple[Example, str]]:
     fit = [item for item in map(heard, judged) if item is not None and _is_fit(item)]
     for item, row in settle_corrections(fit):
-        turn, better, worse = item.turn, row.text.strip(), dialogues.last_words(item.turn)
+        turn, worse = item.turn, dialogues.last_words(item.turn)
+        better = dialogues.after_calls(turn, row.text).strip()
         if not 0 < len(better) <= LONGEST_ANSWER or normalise(better) in ("", normalise(worse)):
             continue
         prompt = dialogues.corrected(turn, better)[0]

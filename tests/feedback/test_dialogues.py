@@ -75,6 +75,17 @@ def test_a_correction_stands_behind_the_calls_that_were_made() -> None:
     assert completion == [{"role": "assistant", "content": "It was shipped today."}]
 
 
+@pytest.mark.parametrize("lead", ["", "\n"])
+def test_a_correction_that_begins_with_the_words_before_a_call_does_not_repeat_them(lead: str) -> None:
+    """The form for corrections begins with the whole answer, some forms strip it."""
+    call, result = STEPS
+    steps = ({**call, "content": f"{lead}Let me look."}, result)
+    whole = turn(steps=steps, answer=f"{lead}Let me look.{BETWEEN}It is shipped.")
+    prompt, completion = dialogues.corrected(whole, f"Let me look.{BETWEEN}It was shipped today.")
+    assert prompt[1]["content"] == f"{lead}Let me look."
+    assert completion == [{"role": "assistant", "content": "It was shipped today."}]
+
+
 def test_calls_of_a_clients_own_tools_are_the_answer() -> None:
     theirs = turn(steps=(), answer="", tool_calls=(call("{}"),))
     [message] = dialogues.completion(theirs)

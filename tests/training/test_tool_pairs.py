@@ -14,7 +14,7 @@ import pytest
 
 from feedback import dialogues
 from feedback.exchange import write_rows
-from feedback.records import Correction, Judged, Turn, prompt_key
+from feedback.records import BETWEEN, Correction, Judged, Turn, prompt_key
 from training import tool_pairs
 from training.records import Example
 from training.screening import held_out, unfit
@@ -65,6 +65,17 @@ def test_a_correction_is_preferred_to_what_was_said_after_the_call() -> None:
     assert json.loads(first["tools"])[0]["function"]["name"] == "order_status"
     assert second == PLAIN.as_row() | {"tools": "[]"}
     assert list(first) == list(second)
+
+
+def test_words_before_the_call_are_not_said_again_after_its_result() -> None:
+    call, result = turn().steps
+    start = f"Let me look.{BETWEEN}"
+    whole = turn(steps=({**call, "content": "Let me look."}, result), answer=start + turn().answer)
+    [row] = tool_pairs.rows([corrected(whole, f"{start}It comes soon.")], [])
+    assert row["prompt"][2]["content"] == "Let me look."
+    assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("It comes soon.", turn().answer)
+    # Who changed nothing after the call prefers nothing.
+    assert list(tool_pairs.rows([corrected(whole, f"{start}{turn().answer.upper()}")], [])) == []
 
 
 def test_the_same_turn_is_not_learned_from_by_a_run() -> None:
