@@ -39,11 +39,18 @@ class World:
         accounts.set_groups("sam", ["sales"])
         self.people = {account.name: account for account in accounts.all()}
 
-    def said(self, question: str = ASKED, *audiences: str, after: Turn | None = None) -> Turn:
+    def said(
+        self,
+        question: str = ASKED,
+        *audiences: str,
+        after: Turn | None = None,
+        searched: str | None = None,
+    ) -> Turn:
         """A turn of ann whose answer stood on passages of these audiences."""
         where = after.conversation_id if after else self.store.start_conversation("ann", question).id
         passages = [{"audience": audience} for audience in audiences]
-        new = NewTurn(where, after.id if after else None, "ann", question, [], "m", None, {}, passages)
+        parent = after.id if after else None
+        new = NewTurn(where, parent, "ann", question, [], "m", None, {}, passages, searched)
         return self.store.end(self.store.begin(new), Ending("complete", "No idea."))
 
     def approve(self, turn: Turn, **more: str) -> Approval:
