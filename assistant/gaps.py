@@ -158,6 +158,8 @@ class Gaps:
         nothing = select(turns.c.id).where(
             new,
             cast(turns.c.passages, Text) == "[]",
+            # What a tool looked up needs no document.
+            cast(turns.c.steps, Text) == "[]",
             turns.c.status.in_(("complete", "stopped")),
             turns.c.id.not_in(placed),
             turns.c.id.not_in(other),

@@ -96,6 +96,15 @@ async def test_what_is_answered_or_was_not_looked_for_is_no_gap(store: Store, ga
     assert gaps.all() == []
 
 
+async def test_what_a_tool_was_asked_for_is_no_gap(store: Store, gaps: Gaps) -> None:
+    conversation = store.start_conversation("ann", KAYAKS[0])
+    prompt = [{"role": "user", "content": KAYAKS[0]}]
+    new = NewTurn(conversation.id, None, "ann", KAYAKS[0], prompt, "m", None, {}, searched=KAYAKS[0])
+    steps = [{"role": "tool", "name": "stock", "tool_call_id": "call_1", "content": "three"}]
+    store.end(store.begin(new), Ending("complete", "Three are left.", steps=steps))
+    assert await gaps.look() == 0
+
+
 async def test_untrue_answers_are_gaps_with_their_cause(
     store: Store, gaps: Gaps, database: Database, library: Knowing
 ) -> None:
