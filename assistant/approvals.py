@@ -220,16 +220,16 @@ class Approvals:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    async def find(self, question: str, account: Account) -> list[Hit]:
-        """The examples for a question, the best first; [] where there is none. Counts them as used.
+    async def find(self, question: str, account: Account) -> tuple[list[Hit], list[Hit]]:
+        """The examples for a question, and those that what is live has learned, each the best first.
 
-        Raises `Unavailable`.
+        Counts them as used and as spared. Raises `Unavailable`.
         """
         used, spared = await self._choose(question, account, await to_thread.run_sync(self.live))
         if used or spared:
             ours, theirs = ([hit.passage.source_id for hit in hits] for hits in (used, spared))
             await to_thread.run_sync(self.rows.served, ours, theirs)
-        return used
+        return used, spared
 
     async def look(self, question: str, account: Account) -> list[Hit]:
         """The same, whoever answers, and without counting."""

@@ -57,7 +57,8 @@ class World:
         return self.approvals.approve(turn.id, self.people["stella"], **more)
 
     async def found(self, question: str, who: str = "ann") -> list[str]:
-        return [hit.passage.text for hit in await self.approvals.find(question, self.people[who])]
+        used, _ = await self.approvals.find(question, self.people[who])
+        return [hit.passage.text for hit in used]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from assistant.accounts import Account
 from assistant.chat import Ask, Chat
 from assistant.engine.client import Engines
 from assistant.grounding import NOTHING
-from assistant.grounds import Grounds
+from assistant.grounds import Found, Grounds
 from feedback.database import Database
 from feedback.records import PASSAGES, Turn, as_said
 from feedback.schema import causes
@@ -39,9 +39,9 @@ class Shelf:
     bookless: bool = False
     asked: list[str] = field(default_factory=list)
 
-    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
+    async def find(self, question: str, account: Account, lines: int = 0) -> Found:
         self.asked.append(question)
-        return self.hits
+        return Found(self.hits)
 
 
 @pytest.fixture
