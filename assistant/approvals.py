@@ -220,12 +220,16 @@ class Approvals:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    async def find(self, question: str, account: Account) -> tuple[list[Hit], list[Hit]]:
-        """The examples for a question, and those that what is live has learned, each the best first.
+    async def find(
+        self, question: str, account: Account, *, spare: bool = False
+    ) -> tuple[list[Hit], list[Hit]]:
+        """The examples for a question, and those that are spared, each the best first.
 
-        Counts them as used and as spared. Raises `Unavailable`.
+        With `spare` what is live answers, and does without those that it has learned. Counts them as used and
+        as spared. Raises `Unavailable`.
         """
-        used, spared = await self._choose(question, account, await to_thread.run_sync(self.live))
+        adapter = await to_thread.run_sync(self.live) if spare else None
+        used, spared = await self._choose(question, account, adapter)
         if used or spared:
             ours, theirs = ([hit.passage.source_id for hit in hits] for hits in (used, spared))
             await to_thread.run_sync(self.rows.served, ours, theirs)

@@ -27,8 +27,10 @@ class Finding:
         """Whether there are no documents."""
         return self._library.bookless
 
-    async def find(self, question: str, account: Account, *, lines: int = 0) -> Found:
+    async def find(self, question: str, account: Account, *, lines: int = 0, spare: bool = False) -> Found:
         """Examples, then passages or so many lines of them, each the best first. Raises `Unavailable`."""
-        examples, spared = await self._approvals.find(question, account) if self._approvals else ([], [])
+        examples, spared = (
+            await self._approvals.find(question, account, spare=spare) if self._approvals else ([], [])
+        )
         passages = await self._library.find(question, account, lines=lines)
         return Found([*examples, *passages], bool(spared))

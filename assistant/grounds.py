@@ -47,8 +47,9 @@ class Finder(Protocol):
     def bookless(self) -> bool:
         """Whether there are no documents, so that nobody need be told that none helps."""
 
-    async def find(self, question: str, account: Account, *, lines: int = 0) -> Found:
-        """The best passages that this person may see, or so many lines of them. Raises `RetrievalError`."""
+    async def find(self, question: str, account: Account, *, lines: int = 0, spare: bool = False) -> Found:
+        """The best passages that this person may see, or so many lines of them. With `spare` approved answers
+        that what is live has learned are left out. Raises `RetrievalError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,14 @@ class Grounds:
         """Whether there is anything to be found; may read a database."""
         return not self._finder.empty
 
-    async def ground(self, messages: Sequence[Message], account: Account, room: int, fixed: bool) -> Ground:
+    async def ground(
+        self, messages: Sequence[Message], account: Account, room: int, fixed: bool, spare: bool = False
+    ) -> Ground:
         """The dialogue with passages before its last question, or with word that none was found.
 
         `room` tokens are left for the answer. A `fixed` dialogue is sent whole; of others old exchanges may
-        be left out later, so passages may take their place. Raises `EngineUnavailable`.
+        be left out later, so passages may take their place. `spare`: what is live answers, and does without
+        the approved answers that it has learned. Raises `EngineUnavailable`.
         """
         question = grounding.search_question(messages)
         if not question or not await to_thread.run_sync(lambda: self.there):
@@ -87,7 +91,8 @@ class Grounds:
         try:
             small = await self._engines.context_length() < grounding.SMALL_CONTEXT
             stressed = grounding.stressed(question, messages)
-            found = await self._finder.find(stressed, account, lines=grounding.LINES if small else 0)
+            lines = grounding.LINES if small else 0
+            found = await self._finder.find(stressed, account, lines=lines, spare=spare)
         except RetrievalError as problem:
             log.warning("answered without documents: %s", problem)
             return Ground(messages)

@@ -56,8 +56,8 @@ class World:
     def approve(self, turn: Turn, **more: str) -> Approval:
         return self.approvals.approve(turn.id, self.people["stella"], **more)
 
-    async def found(self, question: str, who: str = "ann") -> list[str]:
-        used, _ = await self.approvals.find(question, self.people[who])
+    async def found(self, question: str, who: str = "ann", spare: bool = True) -> list[str]:
+        used, _ = await self.approvals.find(question, self.people[who], spare=spare)
         return [hit.passage.text for hit in used]
 
 
@@ -180,10 +180,12 @@ async def test_what_the_live_adapter_has_learned_is_spared_and_comes_back_with_a
     world.approvals.rows.asked(made.id, "lora-1", True, "as well")
     world.live = "lora-1"
     assert await world.found(ASKED) == []
+    # Somebody else answers.
+    assert await world.found(ASKED, spare=False) == ["Green label."]
     world.live = "lora-0"
     assert await world.found(ASKED) == ["Green label."]
     found = world.approvals.rows.get(made.id)
-    assert (found.used, found.spared) == (1, 1)
+    assert (found.used, found.spared) == (2, 1)
 
 
 async def test_the_index_is_mended_from_the_rows(world: World) -> None:

@@ -47,5 +47,8 @@ async def test_that_an_example_is_left_out_is_told(world: World) -> None:
     made = world.approve(world.said(), answer="Green label.")
     world.approvals.rows.asked(made.id, "lora-1", True, "as well")
     world.live = "lora-1"
-    found = await Finding(world.library, world.approvals).find(ASKED, world.people["ann"])
+    finding, ann = Finding(world.library, world.approvals), world.people["ann"]
+    found = await finding.find(ASKED, ann, spare=True)
     assert (found.hits, found.spared) == ([], True)
+    found = await finding.find(ASKED, ann)
+    assert ([hit.passage.text for hit in found.hits], found.spared) == (["Green label."], False)

@@ -35,7 +35,7 @@ class Shelf:
     asked: list[tuple[str, str]] = field(default_factory=list)
     lines: int = 0
 
-    async def find(self, question: str, account: Account, lines: int = 0) -> Found:
+    async def find(self, question: str, account: Account, lines: int = 0, spare: bool = False) -> Found:
         self.lines = lines
         self.asked.append((question, account.name))
         if self.problem:

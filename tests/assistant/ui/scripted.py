@@ -124,7 +124,7 @@ class Shelf:
     hits: Sequence[Hit] = ()
     empty: bool = True
 
-    async def find(self, question: str, account: object, lines: int = 0) -> Found:
+    async def find(self, question: str, account: object, lines: int = 0, spare: bool = False) -> Found:
         return Found(self.hits)
 
 
