@@ -143,7 +143,7 @@ def triage_of(house: House, library: Library, engines: Engines) -> Triage:
         engines,
         house.registry,
         house.accounts,
-        Grounds(library, engines, settings.documents.tokens),
+        Grounds(Finding(library), engines, settings.documents.tokens),
         settings.system_prompt,
         {"temperature": settings.chat.temperature, "top_p": settings.chat.top_p},
         settings.chat.max_tokens,

@@ -6,6 +6,7 @@ found is held against the rows at each question, so what was taken back is gone 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,16 @@ class Waiting:
     turn: Turn
     text: str
 
+    @property
+    def question(self) -> str:
+        """What it would be approved for."""
+        return question_of(self.turn)
+
+    @property
+    def seen(self) -> str:
+        """Stands for all that staff read before they approve it: 16 hex of question and text."""
+        return hashlib.sha256(f"{self.question}\0{self.text}".encode()).hexdigest()[:16]
+
 
 class Approvals:
     """The approved answers of one home. Safe to share between threads."""
@@ -121,7 +132,7 @@ class Approvals:
         if turn.status == "pending":
             raise NotApproved("this answer is still being written; approve it when it is done")
         audience = self.audience(turn)
-        text, asked = answer.strip() or turn.answer, question.strip() or turn.searched or turn.question
+        text, asked = answer.strip() or turn.answer, question.strip() or question_of(turn)
         made = self.rows.add(turn.id, asked, text, audience, account.name, _tokens(asked, text))
         try:
             self._library.put_answer(made.id, made.question, made.answer, audience)
@@ -207,16 +218,20 @@ class Approvals:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    async def find(self, question: str, account: Account) -> list[Hit]:
-        """The examples for a question, the best first; [] where there is none. Counts them as used.
+    async def find(
+        self, question: str, account: Account, *, spare: bool = False
+    ) -> tuple[list[Hit], list[Hit]]:
+        """The examples for a question, and those that are spared, each the best first.
 
-        Raises `Unavailable`.
+        With `spare` what is live answers, and does without those that it has learned. Counts them as used and
+        as spared. Raises `Unavailable`.
         """
-        used, spared = await self._choose(question, account, await to_thread.run_sync(self.live))
+        adapter = await to_thread.run_sync(self.live) if spare else None
+        used, spared = await self._choose(question, account, adapter)
         if used or spared:
             ours, theirs = ([hit.passage.source_id for hit in hits] for hits in (used, spared))
             await to_thread.run_sync(self.rows.served, ours, theirs)
-        return used
+        return used, spared
 
     async def look(self, question: str, account: Account) -> list[Hit]:
         """The same, whoever answers, and without counting."""
@@ -254,6 +269,11 @@ def choose(
     near = valid[:MOST]
     used = [hit for hit in near if rows[hit.passage.source_id].needed_by(adapter)]
     return used, [hit for hit in near if hit not in used]
+
+
+def question_of(turn: Turn) -> str:
+    """The question that an approval of this turn is for, unless staff word it: a follow-up in full."""
+    return turn.searched or turn.question
 
 
 def _of_users(item: Judged) -> list[Correction]:

@@ -143,7 +143,7 @@ class Chat:
 
         Nobody is asked for a rating of them: they are for a choice. Raises as `begin` does.
         """
-        made = await self._made(ask)
+        made = await self._made(ask, rival)
         usual = other = await self._adapter(made.ask, made.place.conversation_id)
         if rival is not None:
             found = await to_thread.run_sync(self._registry.get, rival)
@@ -156,12 +156,12 @@ class Chat:
         first = await self._begun(made, usual, 0.0)
         return first, await self._begun(replace(made, place=replace(made.place, new=False)), other, 0.0)
 
-    async def _made(self, ask: Ask) -> _Made:
+    async def _made(self, ask: Ask, rival: str | None = None) -> _Made:
         routing.check(ask.model, ask.account.role)
         ask = replace(ask, messages=[prompts.cleaned(message) for message in ask.messages])
         sampling = {**self._defaults, **ask.sampling}
         messages = prompts.with_system(ask.messages, self._system_prompt)
-        ground = await self._ground(ask, messages, sampling)
+        ground = await self._ground(ask, messages, sampling, rival)
         messages, sampling = await self._fitting.fit(list(ground.messages), sampling)
         ground = replace(ground, messages=messages)
         if tools := self._rounds.offered(ask.model, sampling):
@@ -200,7 +200,9 @@ class Chat:
             return adapter
         return None
 
-    async def _ground(self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any]) -> Ground:
+    async def _ground(
+        self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any], rival: str | None
+    ) -> Ground:
         """The dialogue with passages, unless there are no documents or they are not wanted."""
         if self._grounds is None or ask.grounded is False:
             return Ground(messages)
@@ -210,9 +212,11 @@ class Chat:
                 return Ground(messages)
         given = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
         room = int(given or self._fitting.room(await self._engines.context_length()))
-        return await self._grounds.ground(
-            messages, ask.account, room, fixed=bool(given or sampling.get("tools"))
-        )
+        # What is live has learned, another adapter or the base may never have been shown.
+        live_alone = rival is None and ask.model == routing.LIVE
+        spare = live_alone and await to_thread.run_sync(self._registry.canary) is None
+        fixed = bool(given or sampling.get("tools"))
+        return await self._grounds.ground(messages, ask.account, room, fixed, spare)
 
     def _store_pending(self, made: _Made, adapter: AdapterRef | None, ask_share: float) -> list[Turn]:
         ask, place, ground, person = made.ask, made.place, made.ground, made.ask.account.id

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from assistant.accounts import Account
 from assistant.approvals import Answers, Approvals
-from retrieval.records import Hit
+from assistant.grounds import Found
 
 
 class Finding:
-    """Examples and passages for a person's question."""
+    """Examples and passages for a person's question; passages alone where there are no `approvals`."""
 
-    def __init__(self, library: Answers, approvals: Approvals) -> None:
+    def __init__(self, library: Answers, approvals: Approvals | None = None) -> None:
         self._library = library
         self._approvals = approvals
 
@@ -27,7 +27,10 @@ class Finding:
         """Whether there are no documents."""
         return self._library.bookless
 
-    async def find(self, question: str, account: Account, *, lines: int = 0) -> list[Hit]:
+    async def find(self, question: str, account: Account, *, lines: int = 0, spare: bool = False) -> Found:
         """Examples, then passages or so many lines of them, each the best first. Raises `Unavailable`."""
-        examples = await self._approvals.find(question, account)
-        return [*examples, *await self._library.find(question, account, lines=lines)]
+        examples, spared = (
+            await self._approvals.find(question, account, spare=spare) if self._approvals else ([], [])
+        )
+        passages = await self._library.find(question, account, lines=lines)
+        return Found([*examples, *passages], bool(spared))

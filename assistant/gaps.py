@@ -158,6 +158,8 @@ class Gaps:
         nothing = select(turns.c.id).where(
             new,
             cast(turns.c.passages, Text) == "[]",
+            # What a tool looked up needs no document.
+            cast(turns.c.steps, Text) == "[]",
             turns.c.status.in_(("complete", "stopped")),
             turns.c.id.not_in(placed),
             turns.c.id.not_in(other),
@@ -344,7 +346,12 @@ class Gaps:
             return "gone"
 
     def _closing(self) -> list[str]:
-        query = select(gaps.c.id).where(gaps.c.document_id.is_not(None), gaps.c.closed_at.is_(None))
+        query = select(gaps.c.id).where(
+            gaps.c.document_id.is_not(None),
+            gaps.c.closed_at.is_(None),
+            # One whose last question is gone is shown to nobody, and has nothing to be asked again.
+            gaps.c.id.in_(select(gap_turns.c.gap_id)),
+        )
         with self.database.read() as connection:
             return list(connection.execute(query).scalars())
 

@@ -27,6 +27,15 @@ _SPARE = 16
 """Tokens by which a prompt may be longer than its parts, where they are joined."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What may help with a question, the best first."""
+
+    hits: Sequence[Hit] = ()
+    spared: bool = False
+    """Whether an approved answer is left out since the adapter has learned it."""
+
+
 class Finder(Protocol):
     """Where passages are found: the library of this home."""
 
@@ -38,9 +47,9 @@ class Finder(Protocol):
     def bookless(self) -> bool:
         """Whether there are no documents, so that nobody need be told that none helps."""
 
-    async def find(self, question: str, account: Account, *, lines: int = 0) -> Sequence[Hit]:
-        """The best passages that this person may see, or so many lines of them, the best first. Raises
-        `RetrievalError`."""
+    async def find(self, question: str, account: Account, *, lines: int = 0, spare: bool = False) -> Found:
+        """The best passages that this person may see, or so many lines of them. With `spare` approved answers
+        that what is live has learned are left out. Raises `RetrievalError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +76,14 @@ class Grounds:
         """Whether there is anything to be found; may read a database."""
         return not self._finder.empty
 
-    async def ground(self, messages: Sequence[Message], account: Account, room: int, fixed: bool) -> Ground:
+    async def ground(
+        self, messages: Sequence[Message], account: Account, room: int, fixed: bool, spare: bool = False
+    ) -> Ground:
         """The dialogue with passages before its last question, or with word that none was found.
 
         `room` tokens are left for the answer. A `fixed` dialogue is sent whole; of others old exchanges may
-        be left out later, so passages may take their place. Raises `EngineUnavailable`.
+        be left out later, so passages may take their place. `spare`: what is live answers, and does without
+        the approved answers that it has learned. Raises `EngineUnavailable`.
         """
         question = grounding.search_question(messages)
         if not question or not await to_thread.run_sync(lambda: self.there):
@@ -79,21 +91,22 @@ class Grounds:
         try:
             small = await self._engines.context_length() < grounding.SMALL_CONTEXT
             stressed = grounding.stressed(question, messages)
-            hits = await self._finder.find(stressed, account, lines=grounding.LINES if small else 0)
+            lines = grounding.LINES if small else 0
+            found = await self._finder.find(stressed, account, lines=lines, spare=spare)
         except RetrievalError as problem:
             log.warning("answered without documents: %s", problem)
             return Ground(messages)
         least = list(messages) if fixed else (prompts.shorter(messages) or [list(messages)])[-1]
-        kept = await self._fitting(hits, least, room)
-        if hits and not kept:
+        kept = await self._fitting(found.hits, least, room)
+        if found.hits and not kept:
             # To say that nothing was found would be wrong.
             log.info("no room for passages beside this dialogue")
             return Ground(messages)
-        if not kept and await to_thread.run_sync(lambda: self._finder.bookless):
+        # Who has an example, or has learned it, need not hear that no document helps.
+        if not kept and (found.spared or await to_thread.run_sync(lambda: self._finder.bookless)):
             return Ground(messages)
-        answers, found = examples.split(kept)
-        # Who has an example need not hear that no document helps.
-        prompt = messages if answers and not found else grounding.with_passages(messages, found)
+        answers, passages = examples.split(kept)
+        prompt = messages if answers and not passages else grounding.with_passages(messages, passages)
         return Ground(examples.with_examples(prompt, answers), kept, question)
 
     async def _fitting(

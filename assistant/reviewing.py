@@ -18,12 +18,22 @@ from anyio import to_thread
 
 from assistant import knowledge_tasks
 from assistant.accounts import Account, Accounts
-from assistant.approvals import Approvals
+from assistant.approvals import Approvals, NotApproved
 from assistant.errors import AssistantError
 from assistant.triage import Triage
 from feedback.database import Database
 from feedback.likeness import Embed, hashed
-from feedback.records import TOLD_BY_DOCUMENTS, Cause, Correction, FeedbackError, Rating, Review, Turn
+from feedback.records import (
+    TOLD_BY_DOCUMENTS,
+    Cause,
+    Correction,
+    FeedbackError,
+    Invalid,
+    NotFound,
+    Rating,
+    Review,
+    Turn,
+)
 from feedback.review_candidates import candidates
 from feedback.review_order import order
 from feedback.review_reading import ReviewReader
@@ -144,7 +154,10 @@ class ReviewDesk:
         await to_thread.run_sync(self.reviews.finish, task_id, account.id, account.role, draft)
         if not draft.approve:
             return ""
-        problems = [await self.act(task) for task in self.reviews.unsettled() if task.id == task_id]
+        try:
+            problems = [await self.act(task) for task in self.reviews.unsettled() if task.id == task_id]
+        except RetrievalError as away:
+            return f"{away}; it follows as soon as that is mended"
         return "; ".join(filter(None, problems))
 
     def guideline(self) -> str:
@@ -186,13 +199,23 @@ class ReviewDesk:
             await asyncio.sleep(every)
 
     async def step(self, full: bool = True) -> None:
-        """See to what follows from new verdicts; with `full` look whether the queue should change too."""
+        """See to what follows from new verdicts; with `full` look whether the queue should change too.
+
+        What can't be done now waits for the next step and holds up nothing else; then it raises.
+        """
+        waiting: Exception | None = None
         for task in await to_thread.run_sync(self.reviews.unsettled):
-            problem = await self.act(task)
+            try:
+                problem = await self.act(task)
+            except (AssistantError, FeedbackError, RetrievalError) as error:
+                waiting = error
+                continue
             if problem:
                 log.warning("review %s: %s", task.id, problem)
         if full:
             await to_thread.run_sync(self._refill)
+        if waiting is not None:
+            raise waiting
 
     def _refill(self) -> None:
         newest = self._store.newest()
@@ -235,9 +258,9 @@ class ReviewDesk:
     def _approve(
         self, approvals: Approvals, turn: Turn, live: Sequence[Review], names: dict[str, Account]
     ) -> str:
-        """Approve what is ticked and no longer approve what was and is not.
+        """Approve what is ticked and no longer approve what was and is not; what is refused, in words.
 
-        What somebody has taken back or replaced since it was ticked stays so.
+        What somebody has taken back or replaced since it was ticked stays so. Raises `Unavailable`.
         """
         wanted = {(row.person_id, _approved(row, turn)): row for row in live if row.approve}
         once = {(row.person_id, _approved(row, turn)) for row in self.reader.history(turn.id) if row.approve}
@@ -259,8 +282,11 @@ class ReviewDesk:
                 if known is not None:
                     approvals.take_back(known.id, account.name, _UNDONE)
             elif known is None and (over is None or over < review.created_at):
-                problems.append(approvals.correct(turn.id, account, text)[1])
-        return "; ".join(filter(None, problems))
+                try:
+                    approvals.approve(turn.id, account, text)
+                except (NotApproved, Invalid, NotFound) as refused:
+                    problems.append(str(refused))
+        return "; ".join(problems)
 
 
 def _approved(review: Review, turn: Turn) -> str:

@@ -19,7 +19,8 @@ from assistant import prompt
 from assistant.accounts import Account, Accounts
 from assistant.causes import Causes
 from assistant.engine.client import AdapterRef, Engines
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, EngineRefused
+from assistant.fitting import Fitting
 from assistant.gaps import Answered, Gaps
 from assistant.grounds import Grounds
 from feedback.database import DatabaseUnavailable
@@ -83,26 +84,42 @@ class Asking:
     max_tokens: int = 512
 
     async def __call__(self, dialogue: Sequence[Message], person_id: str) -> Answered:
-        """Raises `EngineUnavailable`."""
+        """What an engine that is well refuses it would refuse every time: its reason is the answer then.
+
+        Raises `EngineUnavailable`.
+        """
+        try:
+            return await self._answered(dialogue, person_id)
+        except EngineRefused as error:
+            return Answered(f"It could not be asked again: {error}.")
+
+    async def _answered(self, dialogue: Sequence[Message], person_id: str) -> Answered:
         person = await to_thread.run_sync(account_of, self.accounts, person_id)
+        fitting = Fitting(self.engines, self.max_tokens)
         length = await self.engines.context_length()
-        room = max(1, min(self.max_tokens, length // 4))
+        room = fitting.room(length)
         messages = prompt.with_system(dialogue, self.system_prompt)
         if prompt.most_tokens(messages) + room > length // 2:
             # The question alone: what is long ago is not why it was asked.
             messages = prompt.with_system(dialogue[-1:], self.system_prompt)
         ground = await self.grounds.ground(messages, person, room, True)
-        body = {
-            **self.sampling,
-            "messages": [dict(message) for message in ground.messages],
-            "max_tokens": room,
-        }
-        live = await to_thread.run_sync(self.registry.live)
-        adapter = AdapterRef(live.name, live.path) if live else None
-        if adapter is not None:
-            await self.engines.ensure(adapter)
-        reply = await self.engines.chat(body, adapter)
+        messages, sampling = await fitting.fit(list(ground.messages), dict(self.sampling))
+        body = {**sampling, "messages": [dict(message) for message in messages]}
+        reply = await self.engines.chat(body, await self._adapter())
         return Answered(str(reply["choices"][0]["message"]["content"] or ""), ground.passages)
+
+    async def _adapter(self) -> AdapterRef | None:
+        """What is live, or the bare base model where the engine refuses it."""
+        live = await to_thread.run_sync(self.registry.live)
+        if live is None:
+            return None
+        adapter = AdapterRef(live.name, live.path)
+        try:
+            await self.engines.ensure(adapter)
+        except EngineRefused as error:
+            log.error("adapter %s can't be served and is passed over: %s", live.name, error)
+            return None
+        return adapter
 
 
 def account_of(accounts: Accounts, person_id: str) -> Account:

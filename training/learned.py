@@ -15,7 +15,7 @@ from typing import Any
 
 from feedback.approved import Approval, Approved
 from feedback.records import normalise
-from training.records import Adapter, Engine, Message, TrainingError
+from training.records import Adapter, Engine, Message, Refused, TrainingError
 from training.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ class Learned:
     async def step(self) -> int:
         """Ask about every approval that the live adapter was not asked about. Returns how many that were.
 
-        Raises `TrainingError` when the engine does not answer; what was found out by then is kept.
+        Raises `TrainingError` when the engine does not answer or refuses the adapter; what was found out by
+        then is kept.
         """
         live = await asyncio.to_thread(self._registry.live)
         if live is None or self._engine.ready() is not None:
@@ -63,11 +64,18 @@ class Learned:
                     self._rows.asked, one.id, live.name, False, "it was not trained on this answer"
                 )
                 continue
-            await self._ask(one, live)
+            # A refusal of the adapter says nothing about this approval: it ends the step.
+            await self._engine.load(live.name, live.path)
+            try:
+                await self._ask(one, live)
+            except Refused as why:
+                # It would be refused each time, and those behind it would never be asked.
+                await asyncio.to_thread(
+                    self._rows.asked, one.id, live.name, False, f"it could not be asked: {why}"
+                )
         return len(waiting)
 
     async def _ask(self, approval: Approval, live: Adapter) -> None:
-        await self._engine.load(live.name, live.path)
         bare, helped = self._prompts(approval.question, approval.answer)
         without, shown = [
             await self._engine.answers(

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from anyio import to_thread
 
-from assistant.approvals import Approvals
+from assistant.approvals import Approvals, question_of
 from assistant.errors import AssistantError
 from assistant.ui.chat_events import said
 from assistant.ui.page import Doorman, Page, Parts, Wire, spoken
@@ -39,7 +39,7 @@ class ApprovalForm:
         page.approving = turn.id
         return {
             "approving": gr.update(visible=True),
-            "approved_question": turn.searched or turn.question,
+            "approved_question": question_of(turn),
             "approved_answer": turn.answer,
             "approving_problem": gr.update(value="", visible=False),
         }

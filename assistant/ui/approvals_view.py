@@ -48,9 +48,9 @@ def waiting(found: Sequence[Waiting]) -> str:
     if not found:
         return ""
     rows = "".join(
-        f"<li><b>{escape(one.turn.question)}</b><p><del>{escape(one.turn.answer)}</del></p>"
+        f"<li><b>{escape(one.question)}</b><p><del>{escape(one.turn.answer)}</del></p>"
         f"<p>{escape(one.text)}</p><small>corrected by a user · {when(one.turn.created_at)}</small>"
-        f"{button('Approve the correction', 'approval_make', turn=one.turn.id)}</li>"
+        f"{button('Approve the correction', 'approval_make', turn=one.turn.id, seen=one.seen)}</li>"
         for one in found
     )
     return f'<h3>Corrections that wait for you</h3><ol class="list approved">{rows}</ol>'
@@ -93,13 +93,17 @@ class ApprovalsEvents:
         return await to_thread.run_sync(self._everything)
 
     async def make(self, request: gr.Request, event: gr.EventData) -> Parts:
-        """Approve the newest correction of a turn that waits."""
-        account, turn = await self._door.admit(request), said(event, "turn")
+        """Approve the correction that waits and stands on the page, to the letter."""
+        account, turn, seen = await self._door.admit(request), said(event, "turn"), said(event, "seen")
         there = await to_thread.run_sync(self._approvals.waiting)
-        text = next((one.text for one in there if one.turn.id == turn), None)
-        if text is None:
+        waits = [one for one in there if one.turn.id == turn]
+        if not waits:
             raise NotApproved("this correction does not wait any more")
-        await to_thread.run_sync(self._approvals.approve, turn, account, text)
+        # Whoever gave it may have changed it since the list was drawn.
+        read = next((one for one in waits if one.seen == seen), None)
+        if read is None:
+            raise NotApproved("this correction has changed since; load the page again and read it")
+        await to_thread.run_sync(self._approvals.approve, turn, account, read.text, read.question)
         return await to_thread.run_sync(self._everything)
 
     def _everything(self) -> Parts:

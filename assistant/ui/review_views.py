@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from assistant import grounding
+from assistant.approvals import question_of
 from assistant.reviewing import Case
 from assistant.rounds import told
 from assistant.ui import markdown, sources, tool_steps, tree
@@ -129,8 +130,17 @@ def panel(found: Case, draft: Draft, approves: bool) -> str:
         f'<div class="choices" role="group" aria-label="Verdict">{verdicts}</div>'
         f'<div class="choices faults" role="group" aria-label="What is wrong">{faults}</div>'
         f'<div class="choices ticks" role="group" aria-label="What follows">{ticks}</div>'
+        f"{_example(found.turn) if approves else ''}"
         f"{_ways(found, draft)}"
     )
+
+
+def _example(turn: Turn) -> str:
+    """The question that an example would stand beside, where it holds more than was asked last."""
+    asked = question_of(turn)
+    if asked == turn.question:
+        return ""
+    return f'<p class="facts">An example is shown to others with this question: {escape(asked)}</p>'
 
 
 def _ways(found: Case, draft: Draft) -> str:

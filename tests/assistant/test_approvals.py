@@ -39,18 +39,26 @@ class World:
         accounts.set_groups("sam", ["sales"])
         self.people = {account.name: account for account in accounts.all()}
 
-    def said(self, question: str = ASKED, *audiences: str, after: Turn | None = None) -> Turn:
+    def said(
+        self,
+        question: str = ASKED,
+        *audiences: str,
+        after: Turn | None = None,
+        searched: str | None = None,
+    ) -> Turn:
         """A turn of ann whose answer stood on passages of these audiences."""
         where = after.conversation_id if after else self.store.start_conversation("ann", question).id
         passages = [{"audience": audience} for audience in audiences]
-        new = NewTurn(where, after.id if after else None, "ann", question, [], "m", None, {}, passages)
+        parent = after.id if after else None
+        new = NewTurn(where, parent, "ann", question, [], "m", None, {}, passages, searched)
         return self.store.end(self.store.begin(new), Ending("complete", "No idea."))
 
     def approve(self, turn: Turn, **more: str) -> Approval:
         return self.approvals.approve(turn.id, self.people["stella"], **more)
 
-    async def found(self, question: str, who: str = "ann") -> list[str]:
-        return [hit.passage.text for hit in await self.approvals.find(question, self.people[who])]
+    async def found(self, question: str, who: str = "ann", spare: bool = True) -> list[str]:
+        used, _ = await self.approvals.find(question, self.people[who], spare=spare)
+        return [hit.passage.text for hit in used]
 
 
 @pytest.fixture
@@ -184,10 +192,12 @@ async def test_what_the_live_adapter_has_learned_is_spared_and_comes_back_with_a
     world.approvals.rows.asked(made.id, "lora-1", True, "as well")
     world.live = "lora-1"
     assert await world.found(ASKED) == []
+    # Somebody else answers.
+    assert await world.found(ASKED, spare=False) == ["Green label."]
     world.live = "lora-0"
     assert await world.found(ASKED) == ["Green label."]
     found = world.approvals.rows.get(made.id)
-    assert (found.used, found.spared) == (1, 1)
+    assert (found.used, found.spared) == (2, 1)
 
 
 async def test_the_index_is_mended_from_the_rows(world: World) -> None:

@@ -16,16 +16,17 @@ from assistant.accounts import Account
 from assistant.chat import Ask, Chat
 from assistant.engine.client import Engines
 from assistant.grounding import NOTHING
-from assistant.grounds import Grounds
+from assistant.grounds import Found, Grounds
 from feedback.database import Database
 from feedback.records import PASSAGES, Turn, as_said
 from feedback.schema import causes
 from feedback.store import Store, Verdict
 from retrieval.records import Hit
-from tests.assistant.test_chat import ANN, HELLO
+from tests.assistant.test_chat import ANN, HELLO, STAFF, live
 from tests.assistant.test_grounds import hit
 from tests.fake_engine import FakeEngine
 from training import gathering
+from training.canaries import Canaries
 from training.registry import Registry
 from training.screening import screen
 
@@ -38,10 +39,13 @@ class Shelf:
     empty: bool = False
     bookless: bool = False
     asked: list[str] = field(default_factory=list)
+    spared: list[bool] = field(default_factory=list)
+    """Whether what is live was to do without what it has learned, for each question."""
 
-    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
+    async def find(self, question: str, account: Account, lines: int = 0, spare: bool = False) -> Found:
         self.asked.append(question)
-        return self.hits
+        self.spared.append(spare)
+        return Found(self.hits)
 
 
 @pytest.fixture
@@ -95,6 +99,25 @@ async def test_the_engine_is_sent_the_passages_and_the_turn_keeps_them(chat: Cha
         }
         for number, score in ((1, 0.8), (2, 0.7))
     ]
+
+
+async def test_learned_answers_are_left_out_only_where_nobody_but_what_is_live_answers(
+    chat: Chat, shelf: Shelf, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.registry.files.verify", lambda _: None)
+    registry = Registry(sqlite, tmp_path / "adapters")
+    first = live(registry, 1)
+    second = live(registry, 2)
+    await chat.begin(Ask(ANN, HELLO))
+    await chat.begin(Ask(ANN, HELLO, model="apprentice-base"))
+    await chat.begin(Ask(STAFF, HELLO, model=first))
+    await chat.begin_two(Ask(ANN, HELLO), None)
+    await chat.begin_two(Ask(ANN, HELLO), first)
+    assert shelf.spared == [True, False, False, True, False]
+    registry.rollback(actor="ann", reason="worse")
+    Canaries(sqlite, registry).start(second, actor="ann", reason="try it")
+    await chat.begin(Ask(ANN, HELLO))
+    assert shelf.spared[-1] is False
 
 
 async def test_in_a_stream_the_last_chunk_of_a_choice_brings_them(chat: Chat) -> None:

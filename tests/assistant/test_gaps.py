@@ -9,6 +9,7 @@ import pytest
 from assistant.causes import Causes
 from assistant.gaps import NOTHING, Answered, Gaps
 from feedback.database import Database
+from feedback.deleting import forget_conversation
 from feedback.records import Invalid, Message, NotFound
 from feedback.store import Ending, NewTurn, Store
 from retrieval.records import Hit, as_json
@@ -95,6 +96,15 @@ async def test_what_is_answered_or_was_not_looked_for_is_no_gap(store: Store, ga
     assert gaps.all() == []
 
 
+async def test_what_a_tool_was_asked_for_is_no_gap(store: Store, gaps: Gaps) -> None:
+    conversation = store.start_conversation("ann", KAYAKS[0])
+    prompt = [{"role": "user", "content": KAYAKS[0]}]
+    new = NewTurn(conversation.id, None, "ann", KAYAKS[0], prompt, "m", None, {}, searched=KAYAKS[0])
+    steps = [{"role": "tool", "name": "stock", "tool_call_id": "call_1", "content": "three"}]
+    store.end(store.begin(new), Ending("complete", "Three are left.", steps=steps))
+    assert await gaps.look() == 0
+
+
 async def test_untrue_answers_are_gaps_with_their_cause(
     store: Store, gaps: Gaps, database: Database, library: Knowing
 ) -> None:
@@ -169,6 +179,23 @@ async def test_closing_waits_for_the_engine(
     assert gaps.get(gap.id).state == "closing"
     engine.away = False
     assert await gaps.finish() == 1
+
+
+async def test_a_gap_whose_last_question_is_gone_holds_up_no_other(
+    store: Store, gaps: Gaps, library: Knowing
+) -> None:
+    turns = [asked(store, KAYAKS[0]), asked(store, PARROTS[0])]
+    await gaps.look()
+    library.add("all")
+    keys = {gap.members[0].turn_id: gap.id for gap in gaps.all()}
+    for key in keys.values():
+        gaps.close_by_document(key, "doc-all", "sam")
+    with gaps.database.write() as connection:
+        forget_conversation(connection, turns[0].conversation_id)
+    assert await gaps.finish() == 1
+    assert [gap.id for gap in gaps.all()] == [keys[turns[1].id]]
+    assert gaps.get(keys[turns[1].id]).state == "closed"
+    assert await gaps.finish() == 0
 
 
 async def test_a_document_that_is_refused_or_gone_closes_nothing(

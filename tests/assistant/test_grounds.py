@@ -10,7 +10,7 @@ import pytest
 
 from assistant.accounts import Account
 from assistant.grounding import LINES, NOTHING, SMALL_CONTEXT
-from assistant.grounds import Grounds
+from assistant.grounds import Found, Grounds
 from feedback.records import PASSAGES, Message
 from retrieval.records import Hit, Passage, Unavailable
 
@@ -28,18 +28,19 @@ class Shelf:
     """Gives what it is told to, and notes what was asked of it."""
 
     hits: Sequence[Hit] = ()
+    spared: bool = False
     empty: bool = False
     bookless: bool = False
     problem: Exception | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
     lines: int = 0
 
-    async def find(self, question: str, account: Account, lines: int = 0) -> Sequence[Hit]:
+    async def find(self, question: str, account: Account, lines: int = 0, spare: bool = False) -> Found:
         self.lines = lines
         self.asked.append((question, account.name))
         if self.problem:
             raise self.problem
-        return self.hits
+        return Found(self.hits, self.spared)
 
 
 @dataclass
@@ -81,6 +82,11 @@ async def test_that_nothing_was_found_stands_in_the_prompt() -> None:
     assert found.passages == []
 
 
+async def test_what_documents_tell_is_laid_out_though_an_example_is_left_out() -> None:
+    found = await grounds(Shelf([hit(1)], spared=True)).ground(HOW, ANN, 50, fixed=False)
+    assert (len(found.passages), found.searched) == (1, "How long does shipping take?")
+
+
 @pytest.mark.parametrize(
     ("shelf", "messages"),
     [
@@ -88,10 +94,14 @@ async def test_that_nothing_was_found_stands_in_the_prompt() -> None:
         (Shelf([hit(1)], problem=Unavailable("the index is busy")), HOW),
         (Shelf([hit(1)]), [{"role": "user", "content": "Hello!"}]),
         (Shelf([hit(1)]), [*HOW, {"role": "assistant", "content": "3 days"}]),
+        # It has learned the approved answer from this very prompt, and was asked whether it has.
+        (Shelf(spared=True), HOW),
     ],
-    ids=["empty", "unavailable", "small talk", "no question"],
+    ids=["empty", "unavailable", "small talk", "no question", "learned"],
 )
-async def test_without_a_search_the_dialogue_is_as_it_was(shelf: Shelf, messages: list[Message]) -> None:
+async def test_without_a_search_or_an_example_the_dialogue_is_as_it_was(
+    shelf: Shelf, messages: list[Message]
+) -> None:
     found = await grounds(shelf).ground(messages, ANN, 50, fixed=False)
     assert (found.messages, found.passages, found.searched) == (messages, (), None)
 

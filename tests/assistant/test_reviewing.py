@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistant.accounts import Account, Accounts
-from assistant.approvals import Approvals
+from assistant.approvals import Approvals, NotApproved
 from assistant.causes import Causes
 from assistant.gaps import Gaps
 from assistant.library import Library
@@ -204,12 +204,39 @@ async def test_what_can_not_be_approved_is_said(world: World, monkeypatch: pytes
     world.turn()
     case = world.case(world.sam)
 
+    def refuses(*_: object, **__: object) -> None:
+        raise NotApproved("it stands on documents of two groups")
+
+    monkeypatch.setattr(world.approvals, "approve", refuses)
+    problem = await world.desk.finish(case.task.id, world.sam, Draft("right", approve=True))
+    assert problem == "it stands on documents of two groups"
+    assert world.desk.reviews.unsettled() == [], "it would be refused each time"
+
+
+async def test_what_is_ticked_while_the_index_is_away_is_approved_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.turn()
+    world.turn("who made the moon")
+
     def away(*_: object, **__: object) -> None:
         raise Unavailable("the knowledge base is not open")
 
-    monkeypatch.setattr(world.library, "put_answer", away)
-    problem = await world.desk.finish(case.task.id, world.sam, Draft("right", approve=True))
-    assert problem == "the knowledge base is not open"
+    case = world.case(world.sam)
+    with monkeypatch.context() as gone:
+        gone.setattr(world.library, "put_answer", away)
+        problem = await world.desk.finish(case.task.id, world.sam, Draft("right", approve=True))
+        assert problem == "the knowledge base is not open; it follows as soon as that is mended"
+        # What needs no index does not wait.
+        other = world.case(world.sue)
+        world.desk.reviews.finish(other.task.id, world.sue.id, "admin", Draft("wrong", "facts"))
+        with pytest.raises(Unavailable):
+            await world.desk.step()
+        assert world.triage.causes.of(other.turn.id).cause == "missing"
+        assert [task.id for task in world.desk.reviews.unsettled()] == [case.task.id]
+    await world.desk.step()
+    assert world.approved() == [ANSWER]
+    assert world.desk.reviews.unsettled() == []
 
 
 async def test_what_a_crash_left_undone_is_done_by_the_next_step(world: World) -> None:

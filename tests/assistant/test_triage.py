@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from assistant.accounts import Accounts
 from assistant.causes import Causes
+from assistant.engine.client import Engines
 from assistant.gaps import Answered, Gaps
-from assistant.triage import Triage, audiences_of
+from assistant.grounds import Grounds
+from assistant.triage import Asking, Triage, audiences_of
 from feedback.database import Database
 from feedback.records import Message
 from feedback.store import Store
 from retrieval.records import Unavailable
 from tests.assistant.knowing import Knowing, asked, judged, passage
+from tests.assistant.test_chat import live
+from tests.assistant.test_grounds import Shelf
 from tests.databases import migrated, sqlite
+from tests.fake_engine import FakeEngine
+from training.registry import Registry
 
 __all__ = ["migrated", "sqlite"]
 
@@ -114,3 +121,45 @@ def test_whoever_is_gone_may_see_what_everybody_may(sqlite: Database) -> None:
     ann = accounts.add("ann", "user", "a long enough password")
     assert audiences_of(accounts, ann.id) == {""}
     assert audiences_of(accounts, "person-gone") == {""}
+
+
+# -- asking again ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registry(sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setattr("training.registry.files.verify", lambda _: None)
+    return Registry(sqlite, tmp_path / "adapters")
+
+
+@pytest.fixture
+async def asking(sqlite: Database, registry: Registry, fake: FakeEngine) -> AsyncIterator[Asking]:
+    engines = Engines(fake.locate, poll_seconds=0.05)
+    await engines.start()
+    yield Asking(engines, registry, Accounts(sqlite), Grounds(Shelf(empty=True), engines, 300))
+    await engines.close()
+
+
+def who(answer: Answered) -> set[str]:
+    return {word.partition("@")[2] for word in answer.text.split()}
+
+
+async def test_it_is_asked_again_of_what_is_live_or_else_of_the_base(
+    asking: Asking, registry: Registry
+) -> None:
+    said: list[Message] = [{"role": "user", "content": QUESTION}]
+    name = live(registry, 1)
+    assert who(await asking(said, "ann")) == {name}
+    broken = live(registry, 2)
+    (registry.get(broken).path / "adapter_config.json").unlink()
+    assert who(await asking(said, "ann")) == {"base"}
+
+
+async def test_a_very_long_question_has_what_room_is_left_for_its_answer(
+    asking: Asking, fake: FakeEngine
+) -> None:
+    # The fake engine's tokens are bytes, and it has 2048 of them.
+    assert who(await asking([{"role": "user", "content": "kayaks " * 280}], "ann")) == {"base"}
+    assert 0 < fake.requests[-1]["max_tokens"] <= 2048 - 1960
+    refused = await asking([{"role": "user", "content": "kayaks " * 300}], "ann")
+    assert refused.text.startswith("It could not be asked again: this model's maximum context length is 2048")

@@ -14,7 +14,7 @@ from feedback.database import Database
 from feedback.records import Message
 from feedback.store import Ending, NewTurn, Store, Verdict
 from training.learned import DRAWS, Learned, judge, likeness
-from training.records import Adapter, Engine, TrainingError
+from training.records import Adapter, Engine, Refused, TrainingError
 from training.registry import Registry
 
 APPROVED = "Returns are free with the green Homeward label, for 90 days."
@@ -29,18 +29,23 @@ class Scripted:
         self.says = {1: without, 2: shown}
         self.asked: list[int] = []
         self.broken = False
+        self.refuses = ""
+        """Refuses prompts with this in them, and where it is the adapter's name to load that."""
 
     def ready(self) -> str | None:
         return None
 
     async def load(self, name: str, path: Path) -> None:
-        pass
+        if self.refuses == name:
+            raise Refused("the adapter is broken")
 
     async def answers(
         self, prompt: Sequence[Message], adapter: str | None, *, count: int, temperature: float, seed: int
     ) -> list[str]:
         if self.broken:
             raise TrainingError("the engine is gone")
+        if self.refuses and self.refuses in str(prompt):
+            raise Refused("the prompt is too long")
         self.asked.append(len(prompt))
         return [self.says[len(prompt)]] * count
 
@@ -116,6 +121,27 @@ async def test_without_an_adapter_or_an_answer_nothing_is_decided(database: Data
     assert rows.get(made.id).asked_of is None
     live.adapter = None
     assert await learned(rows, engine, live).step() == 0
+
+
+async def test_one_that_the_engine_refuses_does_not_hold_up_the_others(database: Database) -> None:
+    rows, long = approved(database)
+    other = rows.add(long.turn_id, "And in winter?", APPROVED, "", "stella", 30)
+    engine = Scripted()
+    engine.refuses = long.question
+    assert await learned(rows, engine, Live("correction:1")).step() == 2
+    assert rows.get(other.id).learned_by("lora-1")
+    found = rows.get(long.id)
+    assert (found.needed_by("lora-1"), found.asked_of) == (True, "lora-1")
+    assert found.finding == "it could not be asked: the prompt is too long"
+
+
+async def test_an_adapter_that_the_engine_refuses_is_no_matter_of_the_approvals(database: Database) -> None:
+    rows, made = approved(database)
+    engine = Scripted()
+    engine.refuses = "lora-1"
+    with pytest.raises(Refused):
+        await learned(rows, engine, Live("correction:1")).step()
+    assert rows.get(made.id).asked_of is None
 
 
 async def test_likeness_counts_telling_words_and_numbers() -> None:

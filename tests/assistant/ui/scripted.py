@@ -16,7 +16,7 @@ from assistant.accounts import Accounts
 from assistant.audit import Audit
 from assistant.chat import Chat
 from assistant.errors import AssistantError, EngineUnavailable
-from assistant.grounds import Grounds
+from assistant.grounds import Found, Grounds
 from assistant.notices import Notices
 from assistant.origins import Setting
 from assistant.ui.desk import Desk
@@ -124,8 +124,8 @@ class Shelf:
     hits: Sequence[Hit] = ()
     empty: bool = True
 
-    async def find(self, question: str, account: object, lines: int = 0) -> Sequence[Hit]:
-        return self.hits
+    async def find(self, question: str, account: object, lines: int = 0, spare: bool = False) -> Found:
+        return Found(self.hits)
 
 
 def house(database: Database, folder: Path, people: bool = True) -> House:

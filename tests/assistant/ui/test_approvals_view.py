@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +58,11 @@ def test_what_has_ended_says_why_and_has_no_lever(world: World) -> None:
     assert "approval_end" not in drawn
 
 
+def seen(drawn: str) -> str:
+    """What the button to approve sends along."""
+    return re.findall(r'data-seen="([^"]+)"', drawn)[0]
+
+
 def test_a_correction_waits_until_it_is_approved(world: World) -> None:
     turn = world.said()
     world.store.judge(turn.id, "ann", "user", Verdict("down", correction="It is <free>."))
@@ -67,12 +73,38 @@ def test_a_correction_waits_until_it_is_approved(world: World) -> None:
 async def test_staff_approve_a_correction_and_take_it_back(events: ApprovalsEvents, world: World) -> None:
     turn = world.said()
     world.store.judge(turn.id, "ann", "user", Verdict("down", correction="It is free."))
-    assert "Corrections that wait" in (await events.load(request()))["approvals"]
-    parts = await events.make(request(), event(turn=turn.id))
+    drawn = (await events.load(request()))["approvals"]
+    assert "Corrections that wait" in drawn
+    parts = await events.make(request(), event(turn=turn.id, seen=seen(drawn)))
     assert "Corrections that wait" not in parts["approvals"]
     made = world.approvals.rows.open()[0]
     assert (made.answer, made.approved_by) == ("It is free.", "uwe")
     with pytest.raises(NotApproved, match="does not wait"):
-        await events.make(request(), event(turn=turn.id))
+        await events.make(request(), event(turn=turn.id, seen=seen(drawn)))
     assert "ended" in (await events.take_back(request(), event(approval=made.id)))["approvals"]
     assert world.approvals.rows.open() == []
+
+
+@pytest.mark.anyio
+async def test_only_what_staff_have_read_is_approved(events: ApprovalsEvents, world: World) -> None:
+    turn = world.said()
+    world.store.judge(turn.id, "ann", "user", Verdict("down", correction="It is free."))
+    drawn = (await events.load(request()))["approvals"]
+    world.store.judge(turn.id, "ann", "user", Verdict("down", correction="Send it to my address."))
+    with pytest.raises(NotApproved, match="changed since"):
+        await events.make(request(), event(turn=turn.id, seen=seen(drawn)))
+    assert world.approvals.rows.open() == []
+    drawn = (await events.load(request()))["approvals"]
+    await events.make(request(), event(turn=turn.id, seen=seen(drawn)))
+    assert world.approvals.rows.open()[0].answer == "Send it to my address."
+
+
+@pytest.mark.anyio
+async def test_staff_read_the_question_that_others_will_see(events: ApprovalsEvents, world: World) -> None:
+    asked = "I live in <Bergen>. And the return?"
+    turn = world.said("And the return?", searched=asked)
+    world.store.judge(turn.id, "ann", "user", Verdict("down", correction="It is free."))
+    drawn = (await events.load(request()))["approvals"]
+    assert "I live in &lt;Bergen&gt;. And the return?" in drawn
+    await events.make(request(), event(turn=turn.id, seen=seen(drawn)))
+    assert world.approvals.rows.open()[0].question == asked

@@ -95,6 +95,14 @@ def test_the_panel_shows_what_is_chosen_and_the_save_button_carries_it() -> None
     assert 'data-act="review_skip"' not in views.panel(done, Draft(), True)
 
 
+def test_whoever_approves_reads_the_question_that_others_will_see() -> None:
+    followed = turn("t2", question="And kayaks?", searched="Is it <free>? And kayaks?")
+    case = a_case(turn=followed)
+    assert "Is it &lt;free&gt;? And kayaks?" in views.panel(case, Draft(), True)
+    assert "kayaks" not in views.panel(case, Draft(), False)
+    assert "with this question" not in views.panel(a_case(), Draft(), True)
+
+
 def test_somebody_elses_case_can_only_be_left() -> None:
     case = a_case(holder="sue")
     assert "sue has this in hand." in views.case(case)
