@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ class Indexing:
             self._shelf.put_back(told.document)
             raise
         self._shelf.ready(told.document, _title(document, sections), len(passages))
-        self._files.sweep(document)
+        self._sweep(document)
         log.info("%s (%s) is ready: %d passages", document.name, document.id, len(passages))
 
     def remove(self, document: Document) -> None:
@@ -102,6 +103,11 @@ class Indexing:
                 self._files.delete(document)
                 self._shelf.forget(document)
         log.info("%s (%s) is gone", document.name, document.id)
+
+    def _sweep(self, document: Document) -> None:
+        """Delete the files of earlier versions. By the row as it is now: a newer one may have come since."""
+        with self._files.held(), suppress(NotFound):
+            self._files.sweep(self._shelf.get(document.id))
 
     def _give_up(self, document: Document) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,27 @@ def test_one_that_is_replaced_while_it_is_indexed_is_indexed_again(desk: Desk) -
     desk.index.before_batch = replace
     desk.work()
     assert desk.texts() == {"4"}
+
+
+def test_one_that_is_replaced_when_it_becomes_ready_is_indexed_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = desk.add("a.md", "1")
+    ready = Shelf.ready
+
+    def ready_and_replaced(shelf: Shelf, *values: Any) -> Document:
+        # The file of the new one was in place already; its row follows before anybody sweeps
+        found = ready(shelf, *values)
+        desk.add("a.md", "2")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "ready", ready_and_replaced)
+        desk.indexing.step(alone=True)
+    desk.work()
+    assert desk.shelf.get(document.id).state == "ready"
+    assert desk.texts() == {"2"}
+    assert len(list(desk.files.folder.glob("doc-*"))) == 1
 
 
 def test_one_that_is_removed_while_it_is_indexed_leaves_nothing(desk: Desk) -> None:
