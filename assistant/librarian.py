@@ -254,6 +254,7 @@ class RealParts:
                 reranker=section.reranker,
                 length=length,
                 block=section.block_tokens,
+                hidden=Shelf(self._database).hidden,
             )
         except BaseException:
             index.close()

@@ -1,4 +1,4 @@
-"""One document from waiting to ready, or from removing to gone: the whole way, on this page.
+"""One document from waiting to ready or refused, or from removing to gone: the whole way, on this page.
 
 Every step may be killed at any line. What a dead one left is claimed again and goes on: passages that stand
 in the index already are not embedded again. Knows no person and no format.
@@ -57,6 +57,8 @@ class Indexing:
         try:
             if document.state == "removing":
                 self.remove(document)
+            elif document.state == "refused":
+                self.leave_out(document)
             else:
                 self.take_in(document)
         except Lost:
@@ -66,7 +68,7 @@ class Indexing:
         except Exception:
             # One document that nothing was prepared for must not keep the others from coming in.
             log.exception("%s (%s) could not be indexed", document.name, document.id)
-            if document.state == "removing":
+            if document.state != "indexing":
                 raise
             self._give_up(document)
         return True
@@ -95,6 +97,11 @@ class Indexing:
         self._sweep(document)
         log.info("%s (%s) is ready: %d passages", document.name, document.id, len(passages))
 
+    def leave_out(self, document: Document) -> None:
+        """Take what an earlier version of a refused one said out of the index. Raises `Lost`."""
+        self._index.drop(document.id)
+        self._shelf.refuse(document, document.reason or "")
+
     def remove(self, document: Document) -> None:
         """Take it out of the index, then delete its file and its row. Added again meanwhile, it stays."""
         self._index.drop(document.id)
@@ -113,7 +120,8 @@ class Indexing:
         try:
             now = self._shelf.get(document.id)
             if now.state == "indexing" and now.digest == document.digest:
-                self._shelf.refuse(now, "something went wrong while it was indexed; the log says what")
+                why = "something went wrong while it was indexed; the log says what"
+                self._shelf.refuse(now, why, passages=max(1, now.passages))
         except (Lost, NotFound):
             pass
 

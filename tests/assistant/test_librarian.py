@@ -11,12 +11,14 @@ import pytest
 
 from assistant import librarian as module
 from assistant.files import write_json
-from assistant.librarian import Librarian, spare_memory
+from assistant.librarian import Librarian, RealParts, spare_memory
+from assistant.settings import read
 from feedback.database import Database
 from retrieval.files import Files
-from retrieval.records import Unavailable
+from retrieval.records import EVERYBODY, Unavailable
 from retrieval.shelf import NewDocument, Shelf
 from tests.retrieval.books import Books
+from tests.retrieval.word_vectors import WordVectors, passage
 
 
 @pytest.fixture
@@ -111,6 +113,28 @@ def test_what_spares_memory_does_no_harm_where_it_can_not(monkeypatch: pytest.Mo
     spare_memory()
     monkeypatch.setattr(module.ctypes, "CDLL", lambda name: object())
     spare_memory()
+
+
+def test_what_is_refused_or_removed_takes_no_place_among_what_is_found(
+    sqlite: Database, tmp_path: Path
+) -> None:
+    shelf, parts = Shelf(sqlite), RealParts(sqlite, read(home=tmp_path, model="org/model"))
+    parts._embedder = WordVectors()
+    opened = parts()
+    try:
+        for key in ("doc-1", "doc-2", "doc-3"):
+            shelf.add(NewDocument(key, key, "", key, 3, "ana"))
+        for key in ("doc-1", "doc-2"):
+            nearest = [passage(f"the shop opens at nine {number}", key) for number in range(20)]
+            opened.index.put(key, nearest)
+        opened.index.put("doc-3", [passage("the shop opens late on some days", "doc-3")])
+        shelf.remove("doc-1")
+        shelf.add(NewDocument("", "doc-2", "", "0", 0, "ana", refused="it is empty"))
+        found = opened.search.find("the shop opens at nine", [EVERYBODY], floor=-1)
+        assert [hit.passage.source_id for hit in found] == ["doc-3"]
+    finally:
+        opened.search.close()
+        opened.index.close()
 
 
 def test_a_row_without_its_file_is_refused_and_the_next_one_comes_in(

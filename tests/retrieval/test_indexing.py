@@ -93,12 +93,35 @@ def test_a_bad_file_is_refused_with_the_reason_and_disturbs_nothing(desk: Desk, 
     assert desk.texts() == {"one", "two"}
 
 
-def test_what_an_earlier_version_said_is_not_found_when_the_new_one_is_refused(desk: Desk) -> None:
-    desk.add("a.md", "one")
+@pytest.mark.parametrize("text", ["broken", "surprise"])
+def test_what_an_earlier_version_said_is_not_found_when_the_new_one_is_refused(desk: Desk, text: str) -> None:
+    document = desk.add("a.md", "one")
     desk.work()
-    desk.add("a.md", "broken")
+    desk.add("a.md", text)
     desk.work()
     assert desk.texts() == set()
+    found = desk.shelf.get(document.id)
+    assert (found.state, found.passages) == ("refused", 0)
+
+
+def test_one_that_is_refused_before_it_is_read_is_found_no_more_though_the_index_is_away_at_first(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add("a.md", "one\n\ntwo")
+    desk.work()
+    document, _ = desk.shelf.add(NewDocument("", "a.md", "", "1", 0, "ana", refused="it is empty"))
+
+    def away(index: FakeIndex, source: str) -> None:
+        raise Unavailable("the server is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeIndex, "drop", away)
+        with pytest.raises(Unavailable):
+            desk.work()
+    assert desk.texts() == {"one", "two"}
+    desk.work()
+    found = desk.shelf.get(document.id)
+    assert (desk.texts(), found.state, found.reason, found.passages) == (set(), "refused", "it is empty", 0)
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
