@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,55 @@ async def test_trouble_is_said_once_in_the_log_and_to_whoever_asks_and_tried_aga
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [said]
     books.fails = None
     librarian.parts()
+    assert librarian.problem is None
+
+
+def test_what_fails_at_every_try_is_in_trouble_until_one_succeeds(
+    librarian: Librarian,
+    sqlite: Database,
+    books: Books,
+    note: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
+    shelf, files, said = Shelf(sqlite), Files(tmp_path / "files", 1_000), "the embedding server is of no use"
+    other = Librarian(shelf, files, books, note, alone=True)
+    seen: list[tuple[str | None, str | None]] = []
+
+    def fail(start: int) -> None:
+        trouble = other.trouble
+        seen.append((librarian.problem, trouble.said if trouble else None))
+        if len(seen) <= 3:
+            raise Unavailable(said)
+
+    books.index.before_batch = fail
+    with files.arriving(io.BytesIO(b"one")) as arrived:
+        files.keep(arrived, "doc-1")
+        shelf.add(NewDocument("doc-1", "a.md", "", arrived.digest, 3, "ana"))
+    librarian.start()
+    until(lambda: shelf.get("doc-1").state == "ready" and librarian.problem is None)
+    assert seen == [(None, None), *[(said, said)] * 3]
+    until(lambda: other.trouble is None)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [said]
+
+
+def test_trouble_of_a_process_that_is_gone_is_no_trouble(librarian: Librarian, note: Path) -> None:
+    for age, there in ((0.0, True), (1_000.0, False)):
+        write_json(note.with_name("trouble.json"), {"said": "it is away", "at": time.time() - age})
+        assert (librarian.trouble is not None) == there
+
+
+def test_trouble_is_past_when_a_long_document_has_gone_on_since(
+    librarian: Librarian, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.fails = Unavailable("the server is away")
+    librarian.start()
+    with pytest.raises(Unavailable):
+        librarian.parts()
+    assert librarian.problem == "the server is away"
+    monkeypatch.setattr(module, "_OLD_SECONDS", -1.0)
     assert librarian.problem is None
 
 
