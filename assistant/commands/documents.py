@@ -28,6 +28,8 @@ Group = Annotated[str, typer.Option("--group", help="Only for people in this gro
 _POLL_SECONDS = 0.3
 _LOOK_SECONDS = 3.0
 _BRIEF_SECONDS = 60
+_WORDS_SECONDS = 120.0
+"""How long a search in this process waits for the index of words, which is built anew at each start."""
 _TRIES = 5
 """How often the web process may fail while it is waited for; it tries every other second."""
 
@@ -274,7 +276,8 @@ def _look(library: Library, text: str, group: str, most: int) -> list[dict[str, 
         return []
     library.start()
     try:
-        library.parts()
+        if not library.parts().search.words.settled(_WORDS_SECONDS):
+            typer.echo("the words are not indexed yet: this was found by meaning alone", err=True)
         hits = asyncio.run(library.search(text, {group}, most=most))
         rows = library.shelf.some({hit.passage.source_id for hit in hits})
         return [

@@ -77,6 +77,18 @@ def test_what_is_for_a_group_is_found_by_it_alone(cli: Cli, books: Books, shop: 
     assert "[1] 1.00  returns.md" in cli("documents", "search", "thirty days", "--group", "sales").out
 
 
+def test_alone_it_waits_for_the_words_and_says_when_they_are_not_there(
+    cli: Cli, books: Books, shop: Path
+) -> None:
+    cli("documents", "add", str(shop / "returns.md"))
+    assert cli("documents", "search", "thirty days").err == ""
+    assert books.words.waited == 120
+    books.words.done = False
+    done = cli("documents", "search", "thirty days", "--json")
+    assert "found by meaning alone" in done.err
+    assert [hit["name"] for hit in json.loads(done.out)] == ["returns.md"]
+
+
 def test_removing_reaches_all_of_it(cli: Cli, books: Books, house: House, shop: Path) -> None:
     cli("documents", "add", str(shop / "returns.md"))
     (row,) = json.loads(cli("documents", "list", "--json").out)
