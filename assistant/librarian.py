@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +42,25 @@ _PATIENCE_SECONDS = 30.0
 """How long a question waits for the index to be opened, just after a start."""
 _LONGEST_SECONDS = 300.0
 """How long a thread waits for it: on a busy machine the libraries alone take a minute to load."""
+_OLD_SECONDS = 180.0
+"""Longer than a try takes to fail (twice a minute for an embedding server). What was met before that is past:
+a long document goes on since, or the process is gone."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What holds the work up."""
+
+    said: str
+    at: float
+    """When it was last met, in seconds since the epoch."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it has not been so long ago that the work must be going on."""
+        return time.time() - self.at <= _OLD_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,8 @@ class Librarian:
         alone: bool,
         watching: Watching | None = None,
     ) -> None:
-        self._shelf, self._files, self._open_parts, self._note = shelf, files, open_parts, note
+        self._shelf, self._files, self._open_parts = shelf, files, open_parts
+        self._note, self._trouble_note = note, note.with_name("trouble.json")
         self._alone = alone
         self._watching = watching
         self._looked = -_LOOK_SECONDS
@@ -80,8 +98,12 @@ class Librarian:
         self._told = -_TELL_SECONDS
         self._stop, self._wake, self._tried = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self.problem: str | None = None
-        """Why the index is not open, after the last try."""
+        self._met: Trouble | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last try to open the index, or to work on it, came to nothing."""
+        return self._met.said if self._met is not None and self._met.lasts else None
 
     @property
     def is_open(self) -> bool:
@@ -93,6 +115,13 @@ class Librarian:
         """How much of the index has been built again for another model, 0 to 1; in whichever process."""
         note = read_json(self._note)
         return float(note["share"]) if note else None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What holds the work up, in whichever process."""
+        note = read_json(self._trouble_note)
+        met = Trouble(note["said"], note["at"]) if note else None
+        return met if met is not None and met.lasts else None
 
     def start(self) -> None:
         """Begin, unless it has begun."""
@@ -140,6 +169,7 @@ class Librarian:
                     self._files.tidy(self._shelf.all)
                     tidied = True
                 pause = 0.0 if self._step() else _POLL_SECONDS
+                self._all_well()
             except Stopped:
                 break
             except (RetrievalError, DatabaseUnavailable) as problem:
@@ -158,8 +188,16 @@ class Librarian:
     def _trouble(self, said: str) -> None:
         if said != self.problem:
             log.warning("%s", said)
-        self.problem = said
+        self._met = Trouble(said, time.time())
         self._tried.set()
+        with suppress(OSError):  # a full disk, say, which may be the trouble itself
+            write_json(self._trouble_note, asdict(self._met))
+
+    def _all_well(self) -> None:
+        """A try succeeded. Called no earlier: what fails every time is in trouble between tries as well."""
+        if self._met is not None:
+            self._met = None
+            self._trouble_note.unlink(missing_ok=True)
 
     def _step(self) -> bool:
         """Look at the folder, open the index if it is needed, take one document. False when all is done."""
@@ -171,7 +209,6 @@ class Librarian:
             if not (has_work or self._wanted or self._shelf.holds_passages()):
                 return False
             self._open()
-        self.problem = None
         if self._stale and self._parts is not None:
             self._rebuild(self._parts)
         if not has_work or self._indexing is None:
@@ -184,7 +221,8 @@ class Librarian:
         self._indexing = Indexing(
             self._shelf, self._files, parts.index, parts.read, parts.cut, self._stop.is_set
         )
-        self._parts, self.problem = parts, None
+        self._parts = parts
+        self._all_well()
         self._tried.set()
         log.info("the knowledge base is open after %.1f s", time.monotonic() - started)
         self._stale = parts.index.stale()
@@ -254,6 +292,7 @@ class RealParts:
                 reranker=section.reranker,
                 length=length,
                 block=section.block_tokens,
+                hidden=Shelf(self._database).hidden,
             )
         except BaseException:
             index.close()

@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, to_thread
 
 from assistant.accounts import Account, AccountError, check_group
 from assistant.audit import Audit
-from assistant.librarian import Librarian, Parts, RealParts
+from assistant.librarian import Librarian, Parts, RealParts, Trouble
 from feedback.database import Database
 from retrieval.files import Files, clean_name, too_large
 from retrieval.records import (
@@ -107,8 +107,13 @@ class Library:
 
     @property
     def problem(self) -> str | None:
-        """Why the index could not be opened at the last try of this process."""
+        """Why the last try of this process to open the index, or to work on it, came to nothing."""
         return self._librarian.problem
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What holds the work up in the process that does it."""
+        return self._librarian.trouble
 
     def start(self) -> None:
         """Become the owner, or wait to be it: from now on one thread does what the rows ask for."""

@@ -1,4 +1,4 @@
-"""One document from waiting to ready, or from removing to gone: the whole way, on this page.
+"""One document from waiting to ready or refused, or from removing to gone: the whole way, on this page.
 
 Every step may be killed at any line. What a dead one left is claimed again and goes on: passages that stand
 in the index already are not embedded again. Knows no person and no format.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ class Indexing:
         try:
             if document.state == "removing":
                 self.remove(document)
+            elif document.state == "refused":
+                self.leave_out(document)
             else:
                 self.take_in(document)
         except Lost:
@@ -65,7 +68,7 @@ class Indexing:
         except Exception:
             # One document that nothing was prepared for must not keep the others from coming in.
             log.exception("%s (%s) could not be indexed", document.name, document.id)
-            if document.state == "removing":
+            if document.state != "indexing":
                 raise
             self._give_up(document)
         return True
@@ -91,8 +94,13 @@ class Indexing:
             self._shelf.put_back(told.document)
             raise
         self._shelf.ready(told.document, _title(document, sections), len(passages))
-        self._files.sweep(document)
+        self._sweep(document)
         log.info("%s (%s) is ready: %d passages", document.name, document.id, len(passages))
+
+    def leave_out(self, document: Document) -> None:
+        """Take what an earlier version of a refused one said out of the index. Raises `Lost`."""
+        self._index.drop(document.id)
+        self._shelf.refuse(document, document.reason or "")
 
     def remove(self, document: Document) -> None:
         """Take it out of the index, then delete its file and its row. Added again meanwhile, it stays."""
@@ -103,11 +111,17 @@ class Indexing:
                 self._shelf.forget(document)
         log.info("%s (%s) is gone", document.name, document.id)
 
+    def _sweep(self, document: Document) -> None:
+        """Delete the files of earlier versions. By the row as it is now: a newer one may have come since."""
+        with self._files.held(), suppress(NotFound):
+            self._files.sweep(self._shelf.get(document.id))
+
     def _give_up(self, document: Document) -> None:
         try:
             now = self._shelf.get(document.id)
             if now.state == "indexing" and now.digest == document.digest:
-                self._shelf.refuse(now, "something went wrong while it was indexed; the log says what")
+                why = "something went wrong while it was indexed; the log says what"
+                self._shelf.refuse(now, why, passages=max(1, now.passages))
         except (Lost, NotFound):
             pass
 

@@ -7,7 +7,7 @@ other people, is ever given out. Knows no person: the caller names the audiences
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,13 +60,15 @@ class Search:
         reranker: str | Reranker = "",
         length: Length = estimate,
         block: int = 400,
+        hidden: Callable[[Collection[str]], Collection[str]] = lambda ids: (),
     ) -> None:
-        """`block` is the most tokens by `length` to which a passage grows where that is asked for."""
+        """`block` is the most tokens by `length` to which a passage grows where that is asked for. `hidden`
+        gives those of these sources that nobody is to find, though they still stand in the index."""
         self._index = index
         self._embedder = embedder
         self._floor = floor
         self._reranker = open_reranker(reranker) if isinstance(reranker, str) else reranker
-        self._length, self._block = length, block
+        self._length, self._block, self._hidden = length, block, hidden
         self.words = Lexical(index)
 
     def find(
@@ -122,13 +124,15 @@ class Search:
     def _readable(
         self, keys: Sequence[str], audiences: Collection[str], kinds: Collection[Kind], most: int
     ) -> list[Passage]:
-        """The first of these that still are rows, and are for these audiences."""
+        """The first of these that still are rows, may be found, and are for these audiences."""
         seen: list[Passage] = []
         for start in range(0, len(keys), most):
             part = keys[start : start + most]
             rows = self._index.passages(part)
             there = [rows[key] for key in part if key in rows]
-            seen += [one for one in there if one.audience in audiences and one.kind in kinds]
+            there = [one for one in there if one.audience in audiences and one.kind in kinds]
+            hidden = self._hidden({one.source_id for one in there})
+            seen += [one for one in there if one.source_id not in hidden]
             if len(seen) >= most:
                 break
         return seen[:most]

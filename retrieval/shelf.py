@@ -23,6 +23,8 @@ from retrieval.schema import documents, passages
 LEASE = timedelta(seconds=400)
 """Longer than a file may take to be read; while its passages are embedded it is renewed."""
 Change = Literal["new", "replaced", "unchanged"]
+_LEFT = and_(documents.c.state == "refused", documents.c.passages > 0)
+"""Refused, and what an earlier version of it said is still in the index."""
 
 
 class Lost(RetrievalError):
@@ -93,6 +95,9 @@ class Shelf:
                 if before.watched != new.watched:
                     self._set(connection, before, watched=new.watched)
                 return _found(connection, row.id), "unchanged"
+            if new.refused is not None and before.state != "refused":
+                # Its earlier passages may stand in the index, whatever was counted: they are to be taken out
+                values["passages"] = max(1, before.passages)
             self._set(connection, before, **values)
             return _found(connection, row.id), "replaced"
 
@@ -121,6 +126,14 @@ class Shelf:
         query = select(documents).where(documents.c.id.in_(sorted(ids)))
         with self._database.read() as connection:
             return {row.id: record(Document, row) for row in connection.execute(query)}
+
+    def hidden(self, ids: Collection[str]) -> set[str]:
+        """Those of these documents that nobody is to find, though passages of them may stand in the index."""
+        query = select(documents.c.id).where(
+            documents.c.id.in_(sorted(ids)), documents.c.state.in_(("refused", "removing"))
+        )
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def audiences(self) -> set[str]:
         """Every audience that a document is for."""
@@ -151,18 +164,22 @@ class Shelf:
             return set(connection.execute(query).scalars())
 
     def has_work(self) -> bool:
-        """Whether a document waits to be indexed or removed, or was left in the middle of it."""
-        query = select(documents.c.id).where(documents.c.state.in_(("waiting", "indexing", "removing")))
+        """Whether a document waits to be indexed or removed, or was left in the middle of it, or was refused
+        and passages of it are left."""
+        query = select(documents.c.id).where(
+            or_(documents.c.state.in_(("waiting", "indexing", "removing")), _LEFT)
+        )
         with self._database.read() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
     def claim(self, *, alone: bool) -> Document | None:
-        """The next document to work on: one that is `removing`, or one that is `indexing` from now on.
+        """The next document to work on: one that is `removing`, one that was `refused` and has passages left,
+        or one that is `indexing` from now on.
 
         With `alone` nobody else can be indexing, so what was left in the middle is taken at once; otherwise
         when its lease has ended. Raises nothing if another takes it first: then it is the next one's turn.
         """
-        free = documents.c.state.in_(("waiting", "removing"))
+        free = or_(documents.c.state.in_(("waiting", "removing")), _LEFT)
         left = documents.c.state == "indexing"
         if not alone:
             left = and_(left, documents.c.updated_at < _now() - self._lease)
@@ -173,7 +190,7 @@ class Shelf:
             rows = connection.execute(query).all()
         for row in rows:
             found = record(Document, row)
-            if found.state == "removing":
+            if found.state in ("removing", "refused"):
                 return found
             try:
                 return self._write(found, state="indexing", reason=None)
@@ -189,9 +206,10 @@ class Shelf:
         """All of its passages can be found. Raises `Lost`."""
         return self._write(document, state="ready", title=title[:300], passages=count, expected=count)
 
-    def refuse(self, document: Document, reason: str) -> Document:
-        """It can't be taken in. Raises `Lost`."""
-        return self._write(document, state="refused", reason=reason, passages=0, expected=None)
+    def refuse(self, document: Document, reason: str, passages: int = 0) -> Document:
+        """It can't be taken in. Of what an earlier version said so many `passages` are still to be taken out
+        of the index. Raises `Lost`."""
+        return self._write(document, state="refused", reason=reason, passages=passages, expected=None)
 
     def put_back(self, document: Document) -> None:
         """Give an unfinished one back at once: whoever worked on it is being stopped."""

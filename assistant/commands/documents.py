@@ -28,6 +28,10 @@ Group = Annotated[str, typer.Option("--group", help="Only for people in this gro
 _POLL_SECONDS = 0.3
 _LOOK_SECONDS = 3.0
 _BRIEF_SECONDS = 60
+_WORDS_SECONDS = 120.0
+"""How long a search in this process waits for the index of words, which is built anew at each start."""
+_TRIES = 5
+"""How often the web process may fail while it is waited for; it tries every other second."""
 
 
 def register(app: typer.Typer) -> None:
@@ -130,8 +134,9 @@ def _told(name: str, document: Document | None) -> int:
 def _worked_on(house: House, library: Library) -> Iterator[Any]:
     """See to it that somebody does the work: the web process of this home, or else this one.
 
-    What it gives is to be called again and again: it hands over when a web process comes or goes. Raises
-    `Unavailable` if this process has to do it and can't.
+    What it gives is to be called again and again: it hands over when a web process comes or goes, and says
+    what holds that one up. Raises `Unavailable` if this process has to do it and can't, or that one fails
+    again and again.
     """
     from assistant.app import library_of
     from assistant.simulation import running
@@ -139,6 +144,7 @@ def _worked_on(house: House, library: Library) -> Iterator[Any]:
 
     own: list[Library] = []
     looked = [-_LOOK_SECONDS]
+    failed: dict[float, str] = {}
 
     def check() -> None:
         if time.monotonic() - looked[0] >= _LOOK_SECONDS:
@@ -151,12 +157,19 @@ def _worked_on(house: House, library: Library) -> Iterator[Any]:
                 own[0].start()
         if own and own[0].problem and not own[0].rebuilding:
             raise Unavailable(own[0].problem)
+        trouble = None if own else library.trouble
+        if trouble is not None and trouble.at not in failed:
+            if trouble.said not in failed.values():
+                typer.echo(f"the web process is held up: {trouble.said}", err=True)
+            failed[trouble.at] = trouble.said
+            if len(failed) == _TRIES:
+                raise Unavailable(f"{trouble.said}; the web process does the work once it can")
 
     try:
         yield check
     finally:
-        for library in own:
-            library.close()
+        for one in own:
+            one.close()
 
 
 def list_(home: Home = None, as_json: Json = False) -> None:
@@ -263,7 +276,8 @@ def _look(library: Library, text: str, group: str, most: int) -> list[dict[str, 
         return []
     library.start()
     try:
-        library.parts()
+        if not library.parts().search.words.settled(_WORDS_SECONDS):
+            typer.echo("the words are not indexed yet: this was found by meaning alone", err=True)
         hits = asyncio.run(library.search(text, {group}, most=most))
         rows = library.shelf.some({hit.passage.source_id for hit in hits})
         return [

@@ -91,6 +91,8 @@ def _documents(house: House) -> dict[str, Any]:
     shown: dict[str, Any] = {**library.shelf.counts(), "passages": library.shelf.passages()}
     if library.rebuilding is not None:
         shown["rebuilding"] = f"{library.rebuilding:.0%}"
+    if (trouble := library.trouble) is not None:
+        shown["trouble"] = trouble.said
     return shown
 
 

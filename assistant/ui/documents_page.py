@@ -175,7 +175,7 @@ class DocumentsEvents:
         found = in_order(library.shelf.all())
         if shown.name:
             found = [document for document in found if shown.name in document.name.lower()]
-        problem = library.disabled or library.ready()
+        problem = library.disabled or library.ready() or library.problem
         parts = {
             "overview": views.overview(
                 library.shelf.counts(), library.shelf.passages(), problem, library.rebuilding, library.watched

@@ -26,7 +26,7 @@ _LONGEST_EXCERPT = 320
 def overview(
     counts: Mapping[str, int], passages: int, problem: str | None, rebuilding: float | None, folder: str
 ) -> str:
-    """One line on how the knowledge base is. `problem` is what keeps it from being searched."""
+    """One line on how the knowledge base is. `problem` is what keeps it from being searched or added to."""
     total = sum(count for state, count in counts.items() if state != "removing")
     facts = [number(total, "document"), number(passages, "passage")]
     facts += [

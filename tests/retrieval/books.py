@@ -71,11 +71,24 @@ class FakeIndex:
 
 
 @dataclass
+class FakeWords:
+    """Whether the words are indexed by now."""
+
+    done: bool = True
+    waited: float = 0.0
+
+    def settled(self, seconds: float) -> bool:
+        self.waited += seconds
+        return self.done
+
+
+@dataclass
 class FakeSearch:
     """Scores by the share of the question's words that a passage has."""
 
     index: FakeIndex
     floor: float = 0.3
+    words: FakeWords = field(default_factory=FakeWords)
 
     def find(
         self,
@@ -141,7 +154,7 @@ class Books:
     """What a library opens in place of the real parts."""
 
     def __init__(self, database: Database) -> None:
-        self.index = FakeIndex(database)
+        self.index, self.words = FakeIndex(database), FakeWords()
         self.opened = 0
         self.fails: Exception | None = None
         self.may_open = threading.Event()
@@ -155,7 +168,7 @@ class Books:
             raise self.fails
         self.opened += 1
         self.index.closed = False
-        search: Any = FakeSearch(self.index)
+        search: Any = FakeSearch(self.index, words=self.words)
         index: Any = self.index
         embedder: Any = FakeEmbedder()
         return Parts(index, embedder, search, read, cut)

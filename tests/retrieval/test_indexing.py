@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,12 +93,35 @@ def test_a_bad_file_is_refused_with_the_reason_and_disturbs_nothing(desk: Desk, 
     assert desk.texts() == {"one", "two"}
 
 
-def test_what_an_earlier_version_said_is_not_found_when_the_new_one_is_refused(desk: Desk) -> None:
-    desk.add("a.md", "one")
+@pytest.mark.parametrize("text", ["broken", "surprise"])
+def test_what_an_earlier_version_said_is_not_found_when_the_new_one_is_refused(desk: Desk, text: str) -> None:
+    document = desk.add("a.md", "one")
     desk.work()
-    desk.add("a.md", "broken")
+    desk.add("a.md", text)
     desk.work()
     assert desk.texts() == set()
+    found = desk.shelf.get(document.id)
+    assert (found.state, found.passages) == ("refused", 0)
+
+
+def test_one_that_is_refused_before_it_is_read_is_found_no_more_though_the_index_is_away_at_first(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.add("a.md", "one\n\ntwo")
+    desk.work()
+    document, _ = desk.shelf.add(NewDocument("", "a.md", "", "1", 0, "ana", refused="it is empty"))
+
+    def away(index: FakeIndex, source: str) -> None:
+        raise Unavailable("the server is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeIndex, "drop", away)
+        with pytest.raises(Unavailable):
+            desk.work()
+    assert desk.texts() == {"one", "two"}
+    desk.work()
+    found = desk.shelf.get(document.id)
+    assert (desk.texts(), found.state, found.reason, found.passages) == (set(), "refused", "it is empty", 0)
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
@@ -140,6 +164,27 @@ def test_one_that_is_replaced_while_it_is_indexed_is_indexed_again(desk: Desk) -
     desk.index.before_batch = replace
     desk.work()
     assert desk.texts() == {"4"}
+
+
+def test_one_that_is_replaced_when_it_becomes_ready_is_indexed_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = desk.add("a.md", "1")
+    ready = Shelf.ready
+
+    def ready_and_replaced(shelf: Shelf, *values: Any) -> Document:
+        # The file of the new one was in place already; its row follows before anybody sweeps
+        found = ready(shelf, *values)
+        desk.add("a.md", "2")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "ready", ready_and_replaced)
+        desk.indexing.step(alone=True)
+    desk.work()
+    assert desk.shelf.get(document.id).state == "ready"
+    assert desk.texts() == {"2"}
+    assert len(list(desk.files.folder.glob("doc-*"))) == 1
 
 
 def test_one_that_is_removed_while_it_is_indexed_leaves_nothing(desk: Desk) -> None:

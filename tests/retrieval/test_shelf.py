@@ -66,6 +66,28 @@ def test_what_will_never_be_read_is_refused_at_once_and_stays_so(shelf: Shelf) -
     assert not shelf.has_work()
 
 
+def test_what_is_refused_in_the_place_of_what_was_indexed_is_work_until_nothing_of_it_is_left(
+    shelf: Shelf,
+) -> None:
+    shelf.add(new())
+    held = shelf.claim(alone=True)
+    assert held is not None
+    # Nothing was counted yet, but there may be passages of one before it
+    shelf.progress(held, passages=0)
+    shelf.add(new(digest="2", refused="it is too large"))
+    assert shelf.has_work()
+    assert shelf.hidden({held.id, "doc-x"}) == {held.id}
+    left = shelf.claim(alone=True)
+    assert left is not None
+    assert (left.state, left.passages) == ("refused", 1)
+    shelf.refuse(left, "it is too large")
+    assert not shelf.has_work()
+    assert shelf.claim(alone=True) is None
+    # Nothing is left of it, so another refusal is no work
+    assert shelf.add(new(digest="3", refused="it is empty"))[1] == "replaced"
+    assert not shelf.has_work()
+
+
 def test_claims_give_each_document_to_one(shelf: Shelf) -> None:
     shelf.add(new("a"))
     shelf.add(new("b"))

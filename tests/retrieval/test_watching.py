@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +101,67 @@ def test_a_folder_that_is_not_there_takes_nothing_away(
     folder.rename(folder.with_name("elsewhere"))
     assert looked(watching, library) == [("a.md", EVERYBODY, "waiting")]
     assert caplog.text.count("is not there") == 1
+
+
+def test_a_folder_that_is_empty_as_a_disk_is_not_mounted_takes_nothing_away(
+    watching: Watching, library: Library, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.md", "b.md"):
+        (folder / name).write_text("one")
+    before = looked(watching, library)
+    folder.rename(folder.with_name("elsewhere"))
+    folder.mkdir()
+    assert looked(watching, library) == before
+    assert caplog.text.count("is empty; its documents stay") == 1
+    (folder / "b.md").write_text("one")
+    assert looked(watching, library) == [("a.md", "", "removing"), ("b.md", "", "waiting")]
+
+
+@pytest.mark.parametrize(("away", "goes"), [("", []), ("sales", ["a.md"]), ("sales/deep", ["a.md"])])
+def test_what_can_not_be_listed_takes_nothing_away(
+    watching: Watching,
+    library: Library,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    away: str,
+    goes: list[str],
+) -> None:
+    (folder / "sales" / "deep").mkdir(parents=True)
+    for name in ("a.md", "b.md", "sales/c.md", "sales/deep/d.md"):
+        (folder / name).write_text("one")
+    looked(watching, library)
+    (folder / "a.md").unlink()
+    scandir = os.scandir
+
+    def refused(path: Path | str) -> Any:
+        if Path(path) == folder / away:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refused)
+        found = looked(watching, library)
+    assert [name for name, _, state in found if state == "removing"] == goes
+    assert caplog.text.count("can't be read, and its documents stay") == 1
+
+
+def test_a_file_that_can_not_be_looked_at_keeps_its_document(
+    watching: Watching, library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.md", "b.md"):
+        (folder / name).write_text("one")
+    before = looked(watching, library)
+    lstat = Path.lstat
+
+    def broken(path: Path) -> os.stat_result:
+        if path.name == "a.md":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return lstat(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "lstat", broken)
+        assert looked(watching, library) == before
 
 
 def test_what_can_not_be_taken_in_is_shown_and_is_not_tried_again(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from assistant import api, api_errors, app, documents_api, library
+from assistant import api, api_errors, app, documents_api, librarian, library
 from assistant.app import House
 from assistant.files import write_json
 from assistant.library import Library
@@ -75,6 +75,18 @@ def test_what_is_for_a_group_is_found_by_it_alone(cli: Cli, books: Books, shop: 
     (hit,) = json.loads(cli("documents", "search", "thirty days", "--group", "sales", "--json").out)
     assert (hit["name"], hit["group"]) == ("returns.md", "sales")
     assert "[1] 1.00  returns.md" in cli("documents", "search", "thirty days", "--group", "sales").out
+
+
+def test_alone_it_waits_for_the_words_and_says_when_they_are_not_there(
+    cli: Cli, books: Books, shop: Path
+) -> None:
+    cli("documents", "add", str(shop / "returns.md"))
+    assert cli("documents", "search", "thirty days").err == ""
+    assert books.words.waited == 120
+    books.words.done = False
+    done = cli("documents", "search", "thirty days", "--json")
+    assert "found by meaning alone" in done.err
+    assert [hit["name"] for hit in json.loads(done.out)] == ["returns.md"]
 
 
 def test_removing_reaches_all_of_it(cli: Cli, books: Books, house: House, shop: Path) -> None:
@@ -148,6 +160,27 @@ def test_beside_a_web_process_that_one_does_the_work(
     (row,) = json.loads(cli("documents", "list", "--json").out)
     assert cli("documents", "remove", row["id"]).status == 0
     assert books.opened == 1
+
+
+def test_what_holds_the_web_process_up_is_said_and_ends_the_waiting(
+    cli: Cli, web: Library, books: Books, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from retrieval.records import Unavailable
+
+    def away(*_: object) -> None:
+        raise Unavailable("the embedding server is of no use: it answered 401")
+
+    monkeypatch.setattr(librarian, "_RETRY_SECONDS", 0.05)
+    assert cli("documents", "add", str(shop / "deep" / "shoes.md")).status == 0
+    books.index.before_batch = away
+    monkeypatch.setattr(books.index, "drop", away)
+    (row,) = json.loads(cli("documents", "list", "--json").out)
+    for arguments in (("add", str(shop / "returns.md")), ("remove", row["id"])):
+        done = cli("documents", *arguments)
+        assert done.status == 1
+        assert done.err.count("the web process is held up: the embedding server is of no use") == 1
+        assert "401; the web process does the work once it can" in done.err.splitlines()[-1]
+    assert "the embedding server is of no use: it answered 401" in cli("status").out
 
 
 def test_groups_of_people(cli: Cli, house: House) -> None:

@@ -18,15 +18,20 @@ from assistant.ui import documents_page
 from assistant.ui.documents_page import DocumentsEvents, Shown
 from assistant.ui.page import Doorman
 from feedback.database import Database
-from retrieval.records import NotFound, Refused
+from retrieval.records import EVERYBODY, NotFound, Refused, Unavailable
 from tests.assistant.ui.browsing import Site
 from tests.assistant.ui.scripted import House, event, request
 from tests.retrieval.books import Books
 
 
 @pytest.fixture
-def library(sqlite: Database) -> Iterator[Library]:
-    found = Library(sqlite, read(model="org/model"), Books(sqlite))
+def books(sqlite: Database) -> Books:
+    return Books(sqlite)
+
+
+@pytest.fixture
+def library(sqlite: Database, books: Books) -> Iterator[Library]:
+    found = Library(sqlite, read(model="org/model"), books)
     found.start()
     yield found
     found.close()
@@ -44,11 +49,15 @@ def stella() -> Any:
     return request("stella")
 
 
-def settled(library: Library) -> None:
+def until(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + 60
-    while library.shelf.has_work():
-        assert time.monotonic() < end, "it is still at work"
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
         time.sleep(0.01)
+
+
+def settled(library: Library) -> None:
+    until(lambda: not library.shelf.has_work())
 
 
 async def test_every_handler_turns_others_away(events: DocumentsEvents) -> None:
@@ -61,6 +70,29 @@ async def test_every_handler_turns_others_away(events: DocumentsEvents) -> None:
             known = {**given, "request": who, "event": event(document="doc-x")}
             with pytest.raises(AccountError):
                 await handler(**{part: known[part] for part in inspect.signature(handler).parameters})
+
+
+async def test_why_nothing_comes_in_is_shown(
+    events: DocumentsEvents, library: Library, books: Books, tmp_path: Path
+) -> None:
+    def away(start: int) -> None:
+        raise Unavailable("the embedding server is away")
+
+    async def told() -> str:
+        return str((await events.load(Shown(), stella()))["overview"])
+
+    # The first document ever, and nothing can be opened
+    books.fails = Unavailable("there is no embedding model")
+    library.add("a.md", b"red shoes", EVERYBODY, "stella")
+    until(lambda: library.problem)
+    assert "There is no embedding model." in await told()
+    # It can be searched, and nothing more comes in
+    books.fails, books.index.before_batch = None, away
+    until(lambda: "server" in (library.problem or ""))
+    assert "The embedding server is away." in await told()
+    books.index.before_batch = lambda start: None
+    until(lambda: not library.problem)
+    assert "problem" not in await told()
 
 
 async def test_files_come_in_and_bad_ones_are_named(
