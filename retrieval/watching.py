@@ -145,7 +145,11 @@ class Watching:
                     continue
                 if not stat.S_ISREG(found.st_mode):
                     continue
-                short = clean_name("/".join((*parts[1:], name)))
+                try:
+                    short = clean_name("/".join((*parts[1:], name)))
+                except Unreadable as error:
+                    self._complain(f"{str(path)!r} is left out: {error}")
+                    continue
                 yield _File(path, short, audience, (found.st_mtime_ns, found.st_size))
 
     def _complain(self, sentence: str) -> None:

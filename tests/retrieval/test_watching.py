@@ -56,6 +56,15 @@ def test_files_are_for_everybody_and_those_of_a_subfolder_for_its_group(
     assert {(one.watched, one.added_by) for one in library.shelf.all()} == {(True, "the watched folder")}
 
 
+def test_a_name_that_no_page_can_show_holds_up_no_other(
+    watching: Watching, library: Library, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "\u200b").write_text("one")
+    (folder / "a.md").write_text("two")
+    assert looked(watching, library) == [("a.md", EVERYBODY, "waiting")]
+    assert caplog.text.count("it has no name") == 1
+
+
 def test_a_file_that_still_grows_waits(watching: Watching, library: Library, folder: Path) -> None:
     file = folder / "a.md"
     for text in ("o", "on", "one"):
