@@ -234,7 +234,7 @@ def test_votes_are_trained_on_before_the_admin_s_eyes_and_promoted(tour: Tour) -
         root.get_by_role("tab", name="Runs").click()
         root.get_by_role("button", name="Preview and recipe…").click()
         root.get_by_text(re.compile(r"\d+ examples from \d+ judged answers")).wait_for()
-        # Half of what would be chosen: two lessons of three as steep as that cost too much of what it knew
+        # Gentler than what would be chosen, so that the guards let the first lesson pass
         root.get_by_label("Learning rate").fill(GENTLE)
         root.get_by_role("button", name="Queue this run").click()
         root.get_by_text("by hand: root").first.wait_for()
