@@ -22,6 +22,7 @@ from feedback.database import Database
 from retrieval.index import BATCH, Index, open_index
 from retrieval.records import EVERYBODY, Unavailable
 from retrieval.schema import index_records, passages
+from retrieval.shelf import Shelf
 from tests.retrieval.word_vectors import WordVectors, many, passage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,6 +225,27 @@ def _dying(index: Index, at: int) -> Callable[[], None]:
             setattr(owner, name, work)
 
     return restore
+
+
+def test_an_answer_that_was_killed_before_its_vector_is_told_from_one_that_is_found(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, shelf = passage("Thirty days.", "apr-1", kind="answer", title="how long"), Shelf(index.database)
+    index.put("doc-1", [passage("returns take thirty days")])
+
+    def killed(*_: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(index, "_embed", killed)
+        with pytest.raises(_Killed):
+            index.put("apr-1", [one])
+    assert index.passages([one.id])
+    assert shelf.answers() == {"apr-1": False}
+    index.put("apr-1", [one])
+    assert shelf.answers() == {"apr-1": True}
+    index.drop("apr-1")
+    assert shelf.answers() == {}
 
 
 @pytest.mark.parametrize("at", range(1, 19))
