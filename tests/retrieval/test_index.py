@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -339,6 +339,25 @@ def test_another_model_is_noticed_and_everything_embedded_again(
         again = open_index("", tmp_path / "index", database, other)
         assert not again.stale()
         again.close()
+
+
+def test_a_rebuild_embeds_whole_batches(index: Index, tmp_path: Path) -> None:
+    for number in range(4):
+        index.put(f"doc-{number}", many(BATCH, f"doc-{number}"))
+    index.close()
+    asked: list[int] = []
+
+    class Asked(WordVectors):
+        def documents(self, texts: Sequence[str]) -> Any:
+            asked.append(len(texts))
+            return super().documents(texts)
+
+    opened = open_index("", tmp_path / "index", index.database, Asked("other"))
+    opened.rebuild()
+    # The passages of a source at once, and their lines before them
+    assert sorted(asked) == [BATCH] * 4 + [2 * BATCH] * 4
+    agree(opened)
+    opened.close()
 
 
 def test_a_rebuild_that_was_ended_goes_on_where_it_was(
