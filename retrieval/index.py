@@ -129,8 +129,11 @@ class Index:
         """Up to `reach` passages before and after each, in their source and in order; by id, itself among
         them."""
         column = passages.c
+        # What the index of both columns looks up
         spans = [
-            and_(column.source_id == one.source_id, func.abs(column.place - one.place) <= reach)
+            and_(
+                column.source_id == one.source_id, column.place.between(one.place - reach, one.place + reach)
+            )
             for one in members
         ]
         if not spans:

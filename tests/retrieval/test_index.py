@@ -23,6 +23,7 @@ from retrieval.index import BATCH, Index, open_index
 from retrieval.records import EVERYBODY, Unavailable
 from retrieval.schema import index_records, passages
 from retrieval.shelf import Shelf
+from tests.feedback.days import plans_of, watched
 from tests.retrieval.word_vectors import WordVectors, many, passage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,6 +130,21 @@ def test_kinds_and_audiences_are_told_apart(index: Index) -> None:
     assert len(index.dense(vector, [EVERYBODY, "board"], ["document"], 9)) == 2
     assert len(index.dense(vector, [EVERYBODY, "board"], ["document", "answer"], 9)) == 3
     assert index.dense(vector, ["nobody's"], ["document"], 9) == []
+
+
+def test_neighbours_are_found_without_reading_their_whole_document(
+    sqlite: Database, tmp_path: Path, embedder: WordVectors
+) -> None:
+    index = open_index("", tmp_path / "index", sqlite, embedder)
+    told = [replace(one, place=place) for place, one in enumerate(many(40))]
+    index.put("doc-1", told)
+    index.put("doc-2", [passage("elsewhere", "doc-2")])
+    with watched(sqlite) as said:
+        around = index.around([told[0], told[20]], 2)
+    assert around == {told[0].id: told[:3], told[20].id: told[18:23]}
+    plans = plans_of(sqlite, said)
+    assert sum("source_id=? AND place>? AND place<?" in plan for plan in plans) == 2, plans
+    index.close()
 
 
 def test_what_is_dropped_is_gone_everywhere(index: Index) -> None:
