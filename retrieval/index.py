@@ -194,6 +194,7 @@ class Index:
         with self.database.write() as connection:
             other = index_records.c.namespace.not_in([*self._vectors.namespaces(), _IDENTITY])
             connection.execute(delete(index_records).where(other))
+            lines.forget_orphans(connection)
         self._stale = False
 
     def close(self) -> None:

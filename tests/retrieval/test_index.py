@@ -423,3 +423,4 @@ def test_a_database_that_was_put_back_is_followed(index: Index, embedder: WordVe
     assert found(index, "newer than the copy", most=1) == []
     index.rebuild()
     agree(index)
+    assert index.lines.count() == len(kept)
