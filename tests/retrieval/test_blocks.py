@@ -18,7 +18,7 @@ def words(text: str) -> int:
 
 def page(sizes: list[int], source: str = "doc-1") -> list[Passage]:
     return [
-        replace(passage(f"w{place} " * size, source, title=f"Page › Part {place}"), place=place)
+        replace(passage(f"w{place:02} " * size, source, title=f"Page › Part {place}"), place=place)
         for place, size in enumerate(sizes)
     ]
 
@@ -28,7 +28,7 @@ def test_titles_shared_by_all_stand_once() -> None:
     two = replace(two, title=one.title)
     block = joined(one, [one, two, three])
     assert block.title == "Page"
-    assert block.text == "Part 0\nw0\n\nw1\n\nPart 2\nw2"
+    assert block.text == "Part 0\nw00\n\nw01\n\nPart 2\nw02"
     assert joined(one, [one]) is one
     apart = joined(one, [one, replace(two, title="Another book")])
     assert apart.title == one.title
