@@ -62,8 +62,8 @@ class Answers(Protocol):
     def drop_answer(self, approval_id: str) -> None:
         """Have it found no more. Raises `Unavailable`."""
 
-    def answers(self) -> set[str]:
-        """The approvals whose answers can be found."""
+    def answers(self) -> dict[str, bool]:
+        """The approvals whose answers stand there, each with whether it can be found by its vector."""
 
     async def find(
         self,
@@ -199,12 +199,13 @@ class Approvals:
         if not self.enabled:
             return 0
         there, wanted = self._library.answers(), {one.id: one for one in self.rows.open()}
-        for key in wanted.keys() - there:
-            one = wanted[key]
+        behind = [one for key, one in wanted.items() if not there.get(key)]
+        for one in behind:
             self._library.put_answer(one.id, one.question, one.answer, one.audience)
-        for key in there - wanted.keys():
+        gone = there.keys() - wanted.keys()
+        for key in gone:
             self._library.drop_answer(key)
-        return len(wanted.keys() ^ there)
+        return len(behind) + len(gone)
 
     def _end(self, ended: Collection[Approval], by: str, reason: str) -> None:
         self.rows.end([one.id for one in ended], by, reason)

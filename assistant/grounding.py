@@ -7,7 +7,7 @@ library, no engine and no page.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from assistant.prompt import last_question, text_of
@@ -90,16 +90,33 @@ def within(sizes: Sequence[int], budget: int) -> list[int]:
 
 
 def fitting(
-    alone: Sequence[Kept], whole: Sequence[Kept], small: Sequence[int], large: Sequence[int], budget: int
+    alone: Sequence[Kept],
+    whole: Sequence[Kept],
+    small: Sequence[int],
+    large: Sequence[int],
+    budget: int,
+    covers: Mapping[str, Collection[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """What stands in a prompt, numbered: passages alone, the best first, as many as fit into the budget; then
     with what stands around them, of the best first. `small` and `large` are their sizes in tokens; where
-    lines stand for a passage the second is the smaller one, and is taken."""
+    lines stand for a passage the second is the smaller one, and is taken.
+
+    `covers` names by id the other passages that stand in one with what is around it: there they go, and what
+    they took is free again."""
     least = list(map(min, small, large))
     places = within(least, budget)
     left = budget - sum(least[place] for place in places)
-    grown = {places[number] for number in within([large[place] - least[place] for place in places], left)}
-    kept = [whole[place] if place in grown else alone[place] for place in places]
+    grown: set[int] = set()
+    gone: set[int] = set()
+    for place in places:
+        covered = (covers or {}).get(alone[place]["id"], ())
+        inside = {other for other in places if alone[other]["id"] in covered}
+        more = large[place] - least[place] - sum(least[other] for other in inside)
+        if more <= left:
+            left -= more
+            grown.add(place)
+            gone |= inside
+    kept = [whole[place] if place in grown else alone[place] for place in places if place not in gone]
     return [{**passage, "number": number} for number, passage in enumerate(kept, 1)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -119,10 +120,13 @@ class Grounds:
         if used + room + self._tokens > length:
             used = len(await self._engines.tokenize(bare))
         budget = min(self._tokens, length // grounding.MOST_OF_THE_CONTEXT, length - used - room - _SPARE)
-        alone = [as_json(hit, number, alone=True) for number, hit in enumerate(hits, 1)]
-        whole = [as_json(hit, number) for number, hit in enumerate(hits, 1)]
+        found = _by_rank(hits)
+        alone = [as_json(hit, number, alone=True) for number, hit in enumerate(found, 1)]
+        whole = [as_json(hit, number) for number, hit in enumerate(found, 1)]
         sizes = await self._sizes([*alone, *whole])
-        return grounding.fitting(alone, whole, sizes[: len(hits)], sizes[len(hits) :], budget)
+        small, large = sizes[: len(found)], sizes[len(found) :]
+        covers = {hit.passage.id: {other.passage.id for other in hit.covers} for hit in hits}
+        return grounding.fitting(alone, whole, small, large, budget, covers)
 
     async def _sizes(self, passages: Sequence[dict[str, Any]]) -> list[int]:
         """How many tokens each takes; an approved answer stands in the prompt twice."""
@@ -135,3 +139,10 @@ class Grounds:
             (2 if passage["kind"] == "answer" else 1) * size[text]
             for passage, text in zip(passages, texts, strict=True)
         ]
+
+
+def _by_rank(hits: Sequence[Hit]) -> list[Hit]:
+    """Hits, the best first, and among them by their rank those that stand in another one's block: there may
+    be no room for the block. Approved answers stay before them all."""
+    found = [*hits, *(other for hit in hits for other in hit.covers)]
+    return sorted(found, key=lambda hit: -hit.rank if hit.passage.kind == "document" else -math.inf)

@@ -230,8 +230,8 @@ class Library:
         """Have it found no more. Blocks; raises `Unavailable`."""
         self.parts().index.drop(approval_id)
 
-    def answers(self) -> set[str]:
-        """The approvals whose answers can be found."""
+    def answers(self) -> dict[str, bool]:
+        """The approvals whose answers stand in the index, each with whether it can be found by its vector."""
         return self.shelf.answers()
 
     # -- questions

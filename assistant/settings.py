@@ -130,7 +130,7 @@ class DocumentsSection:
     reranker: str = ""
     """A sentence-transformers cross-encoder that orders what was found; empty: none."""
     most: Annotated[int, Field(ge=1, le=20)] = 5
-    """Passages in a prompt."""
+    """Passages in a prompt; those that were found right beside a better one are not counted."""
     tokens: Annotated[int, Field(ge=50)] = 800
     """Tokens of the served model that passages may take of a prompt, and never more than a third of it."""
     passage_tokens: Annotated[int, Field(ge=40)] = 200

@@ -53,7 +53,7 @@ def legs(opened: shop.Shop, first: int = FIRST) -> dict[str, Leg]:
 
     def grown(leg: Leg) -> Leg:
         def both(question: str) -> Sequence[Passage]:
-            return opened.search.grow(leg(question), first)
+            return [block for block, _ in opened.search.grow(leg(question), first)]
 
         return both
 

@@ -6,7 +6,7 @@ Knows no index and no question.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from retrieval.records import Passage
@@ -19,27 +19,31 @@ _PATH = " › "
 
 def grown(
     found: Sequence[Passage], around: Mapping[str, Sequence[Passage]], length: Length, most: int, count: int
-) -> list[Passage]:
-    """The blocks around the first `count` of `found` that stand in no block before them.
+) -> list[tuple[Passage, list[str]]]:
+    """The blocks around the first `count` of `found` that stand in no block before them, each with the ids of
+    those that were passed over for it.
 
     A block has at most `most` tokens by `length`, and holds what is next to its passage, below it first; no
     passage is in two of them. It has the id of its passage.
     """
-    taken: set[str] = set()
-    blocks: list[Passage] = []
+    # For each passage that stands in a block, the list of those passed over for that block
+    taken: dict[str, list[str]] = {}
+    blocks: list[tuple[Passage, list[str]]] = []
     for one in found:
         if one.id in taken:
+            taken[one.id].append(one.id)
             continue
         members = _members(one, around.get(one.id, [one]), taken, length, most)
-        taken |= {member.id for member in members}
-        blocks.append(joined(one, members))
+        passed_over: list[str] = []
+        taken |= dict.fromkeys((member.id for member in members), passed_over)
+        blocks.append((joined(one, members), passed_over))
         if len(blocks) == count:
             break
     return blocks
 
 
 def _members(
-    one: Passage, around: Sequence[Passage], taken: set[str], length: Length, most: int
+    one: Passage, around: Sequence[Passage], taken: Container[str], length: Length, most: int
 ) -> Sequence[Passage]:
     """`one` and its neighbours, in order."""
     places = [other.id for other in around]

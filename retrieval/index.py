@@ -129,8 +129,11 @@ class Index:
         """Up to `reach` passages before and after each, in their source and in order; by id, itself among
         them."""
         column = passages.c
+        # What the index of both columns looks up
         spans = [
-            and_(column.source_id == one.source_id, func.abs(column.place - one.place) <= reach)
+            and_(
+                column.source_id == one.source_id, column.place.between(one.place - reach, one.place + reach)
+            )
             for one in members
         ]
         if not spans:
@@ -173,15 +176,25 @@ class Index:
         Meanwhile all are found by their words, and by their vectors those that have one. May be killed
         anywhere; the next one goes on."""
         total, done = max(1, self.count()), 0
-        for some in self.all(BATCH):
-            self._mend(some)
-            done += len(some)
-            tell(min(1.0, done / total))
+        column = passages.c
+        with self.database.read() as connection:
+            sources = list(connection.execute(select(column.source_id).distinct()).scalars())
+        # By source, for each has its lock: the passages of a batch by id would be of as many sources
+        for source_id in sources:
+            query = select(column.id).where(column.source_id == source_id).order_by(column.place, column.id)
+            with self.database.read() as connection:
+                ids = list(connection.execute(query).scalars())
+            for start in range(0, len(ids), BATCH):
+                some = ids[start : start + BATCH]
+                self._mend(source_id, some)
+                done += len(some)
+                tell(min(1.0, done / total))
         self._clear_orphans()
         self._vectors.drop_foreign()
         with self.database.write() as connection:
             other = index_records.c.namespace.not_in([*self._vectors.namespaces(), _IDENTITY])
             connection.execute(delete(index_records).where(other))
+            lines.forget_orphans(connection)
         self._stale = False
 
     def close(self) -> None:
@@ -237,25 +250,22 @@ class Index:
                 with self.database.write() as connection:
                     remove(connection, namespace, keys)
 
-    def _mend(self, some: Sequence[Passage]) -> None:
-        """See to it that each of them that still is a row has its vector."""
+    def _mend(self, source_id: str, ids: Sequence[str]) -> None:
+        """See to it that each of these of the source that still is a row has its vector."""
         from retrieval.recording import remove
 
-        sources: dict[str, list[str]] = defaultdict(list)
-        for one in some:
-            sources[one.source_id].append(one.id)
-        for source_id, ids in sources.items():
-            with self._lock(source_id):
-                # It may have been dropped, or put in again, since it was read
-                places: dict[Place, list[Passage]] = defaultdict(list)
-                for one in self.passages(ids).values():
-                    places[_place(one)].append(one)
-                for place, members in places.items():
-                    there = self._vectors.present(place, [one.id for one in members])
+        with self._lock(source_id):
+            # It may have been dropped, or put in again, since it was read
+            places: dict[Place, list[Passage]] = defaultdict(list)
+            for one in self.passages(ids).values():
+                places[_place(one)].append(one)
+            for place, members in places.items():
+                there = self._vectors.present(place, [one.id for one in members])
+                lost = [one.id for one in members if one.id not in there]
+                if lost:
                     with self.database.write() as connection:
-                        lost = (one.id for one in members if one.id not in there)
                         remove(connection, self._vectors.namespace(place), lost)
-                    self._embed(place, members, 0, lambda done: None)
+                self._embed(place, members, 0, lambda done: None)
 
     def _clear_orphans(self) -> None:
         """Take out the vectors that have no row: those of a database that was put back, say."""

@@ -128,8 +128,11 @@ class Indexing:
     def _tidy(self, document: Document) -> None:
         """It was taken from us; if nobody has it any more, nothing of it may stay in the index."""
         try:
-            self._shelf.get(document.id)
+            # Whoever removes it may have dropped it before we wrote the last of it
+            going = self._shelf.get(document.id).state == "removing"
         except NotFound:
+            going = True
+        if going:
             self._index.drop(document.id)
 
 

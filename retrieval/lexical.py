@@ -37,6 +37,8 @@ _SETTLE = 0.5
 """Seconds that changes may come in one after the other before they are built."""
 _LOOK_SECONDS = 5.0
 """How soon changes by other processes are noticed, where there are any."""
+_AGAIN_SECONDS = 5.0
+"""How long after a build that failed the next one is tried."""
 _SHARE = 0.1
 """How much of the time building may take, where changes never end; but never a longer pause than this."""
 _LONGEST_PAUSE = 60.0
@@ -164,28 +166,31 @@ class Lexical:
             for left in self._index.folder.glob(f"{_PREFIX}*"):
                 shutil.rmtree(left, ignore_errors=True)
         while not self._ended.is_set():
-            if (
-                not self._due.wait(_LOOK_SECONDS if self._index.shared else None)
-                and self._seen == self._index.state()
-            ):
-                continue
+            due = self._due.wait(_LOOK_SECONDS if self._index.shared else None)
             # The first build is waited for; later ones gather what comes in one after the other
             if self._words is not None and self._ended.wait(_SETTLE):
                 return
-            self._due.clear()
-            with self._fresh:
-                asked = self._asked
-            started = time.monotonic()
+            started, pause = time.monotonic(), 0.0
             try:
-                self._seen = self._index.state()
-                self._words = self._build() or self._words
+                if due or self._seen != self._index.state():
+                    self._renew()
             except Exception:
-                # The next change, or the next start, tries again
+                # A busy database, a killed build: what passes by itself must not wait for another change
                 log.exception("the words of the passages could not be indexed")
-            with self._fresh:
-                self._built = asked
-                self._fresh.notify_all()
-            self._ended.wait(min(_LONGEST_PAUSE, (time.monotonic() - started) * (1 / _SHARE - 1)))
+                self._due.set()
+                pause = _AGAIN_SECONDS
+            share = min(_LONGEST_PAUSE, (time.monotonic() - started) * (1 / _SHARE - 1))
+            self._ended.wait(max(pause, share))
+
+    def _renew(self) -> None:
+        self._due.clear()
+        with self._fresh:
+            asked = self._asked
+        self._seen = self._index.state()
+        self._words = self._build() or self._words
+        with self._fresh:
+            self._built = asked
+            self._fresh.notify_all()
 
     def _build(self) -> Words | None:
         if self._index.count() <= SMALL:

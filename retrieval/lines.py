@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from feedback.database import Database
 from retrieval.embeddings import Embedder
 from retrieval.records import Passage
-from retrieval.schema import line_vectors
+from retrieval.schema import line_vectors, passages
 
 if TYPE_CHECKING:
     from retrieval.embeddings import Vectors as Rows
@@ -34,9 +34,10 @@ class Lines:
         self._embedder = embedder
         self._model = f"{embedder.name[-100:]} {embedder.dimension}"
 
-    def write(self, passages: Iterable[Passage]) -> None:
-        """See to it that each of these has its lines' vectors; only what is missing is embedded."""
-        wanted = {one.id: one for one in passages if one.kind == "document"}
+    def write(self, given: Iterable[Passage]) -> None:
+        """See to it that those of these that are rows have their lines' vectors; only what is missing is
+        embedded."""
+        wanted = {one.id: one for one in given if one.kind == "document"}
         columns = line_vectors.c
         with self._database.read() as connection:
             query = select(columns.passage_id).where(
@@ -54,9 +55,15 @@ class Lines:
             rows.append({"passage_id": one.id, "model": self._model, "vectors": vectors[start:end].tobytes()})
             start = end
         if rows:
+            ids = [one.id for one in missing]
+            # Another process may have dropped some meanwhile, and found no lines of theirs to forget
+            still = select(passages.c.id).where(passages.c.id.in_(ids)).with_for_update(read=True)
             with self._database.write() as connection:
-                forget(connection, [one.id for one in missing])
-                connection.execute(insert(line_vectors), rows)
+                there = set(connection.execute(still).scalars())
+                forget(connection, ids)
+                kept = [row for row in rows if row["passage_id"] in there]
+                if kept:
+                    connection.execute(insert(line_vectors), kept)
 
     def cosines(self, vector: Rows, ids: Collection[str]) -> dict[str, list[float]]:
         """For each of these passages that has any, how near its lines are to the vector, in their order."""
@@ -90,6 +97,11 @@ class Lines:
 def forget(connection: Connection, ids: Sequence[str]) -> None:
     """Delete the vectors of these passages' lines, of whatever model."""
     connection.execute(delete(line_vectors).where(line_vectors.c.passage_id.in_(ids)))
+
+
+def forget_orphans(connection: Connection) -> None:
+    """Delete the vectors of lines whose passage is gone."""
+    connection.execute(delete(line_vectors).where(line_vectors.c.passage_id.not_in(select(passages.c.id))))
 
 
 def lines(text: str) -> list[str]:

@@ -114,6 +114,8 @@ class Hit:
     block: Passage | None = None
     """Under the same id, where that was asked for: the passage with what stands around it, or the nearest of
     its lines alone."""
+    covers: tuple[Hit, ...] = ()
+    """What was found as well, not as good, and stands in the block."""
 
     @property
     def whole(self) -> Passage:

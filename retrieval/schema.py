@@ -42,6 +42,7 @@ passages = Table(
     Column("text", Words, nullable=False),
     Column("page", Integer, nullable=True),
     Column("place", Integer, nullable=False),
+    Index(None, "source_id", "place"),
 )
 
 # float16, one after the other: each line alone, then each behind its title. No reference to the passages:

@@ -85,8 +85,8 @@ class Search:
         """The best passages for these audiences, best first; none at all unless the cosine of one reaches the
         floor, and none that is far below it. Blocks for some milliseconds.
 
-        With `grow` each comes with what stands around it, and what stands in the block of a better one is
-        left out. With `lines` there are so many of the nearest lines in the place of `most` passages.
+        With `grow` each comes with what stands around it, and what stands in the block of a better one comes
+        with that one. With `lines` there are so many of the nearest lines in the place of `most` passages.
         """
         if most < 1 or not audiences or not kinds or not question.strip():
             return []
@@ -112,12 +112,17 @@ class Search:
         hits = [Hit(one, cosines[one.id], ranks[one.id]) for one in seen]
         if not grow:
             return hits[:most]
-        # What stands in the block of a better one is left out, so more than `most` are looked at
-        whole = {one.id: one for one in self.grow([hit.passage for hit in hits[: 3 * most]], most)}
-        return [replace(hit, block=whole[hit.passage.id]) for hit in hits if hit.passage.id in whole]
+        # What stands in the block of a better one gets none, so more than `most` are looked at
+        grown = self.grow([hit.passage for hit in hits[: 3 * most]], most)
+        by_id = {hit.passage.id: hit for hit in hits}
+        return [
+            replace(by_id[block.id], block=block, covers=tuple(by_id[key] for key in covered))
+            for block, covered in grown
+        ]
 
-    def grow(self, found: Sequence[Passage], most: int) -> list[Passage]:
-        """The first `most` of these passages with what stands around them, none of it twice."""
+    def grow(self, found: Sequence[Passage], most: int) -> list[tuple[Passage, list[str]]]:
+        """The first `most` of these passages with what stands around them, none of it twice; each with the
+        ids of those that were passed over for it."""
         around = self._index.around(found, blocks.REACH)
         return blocks.grown(found, around, self._length, self._block, most)
 

@@ -18,7 +18,7 @@ from uuid_utils import uuid7
 from feedback.database import Database
 from feedback.reading import record
 from retrieval.records import Document, Kind, NotFound, Refused, RetrievalError
-from retrieval.schema import documents, passages
+from retrieval.schema import documents, index_records, passages
 
 LEASE = timedelta(seconds=400)
 """Longer than a file may take to be read; while its passages are embedded it is renewed."""
@@ -157,11 +157,17 @@ class Shelf:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def answers(self) -> set[str]:
-        """The approvals whose answers can be found."""
-        query = select(passages.c.source_id).where(passages.c.kind == "answer")
+    def answers(self) -> dict[str, bool]:
+        """The approvals whose answers stand here, each with whether it can be found by its vector."""
+        records = index_records.c
+        # A process that was killed between the two has left the row alone
+        has = and_(
+            records.group_id == passages.c.source_id, records.key == passages.c.id, records.updated_at > 0
+        )
+        query = select(passages.c.source_id, func.count(records.key)).outerjoin(index_records, has)
+        query = query.where(passages.c.kind == "answer").group_by(passages.c.source_id)
         with self._database.read() as connection:
-            return set(connection.execute(query).scalars())
+            return {source: count > 0 for source, count in connection.execute(query)}
 
     def has_work(self) -> bool:
         """Whether a document waits to be indexed or removed, or was left in the middle of it, or was refused

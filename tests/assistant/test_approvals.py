@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from assistant.accounts import Accounts
 from assistant.approvals import Approvals, NotApproved, choose
@@ -18,6 +19,7 @@ from feedback.database import Database
 from feedback.records import Invalid, Turn
 from feedback.store import Ending, NewTurn, Store, Verdict
 from retrieval.records import Hit, Passage, Unavailable
+from retrieval.schema import index_records
 from tests.retrieval.books import Books
 
 ASKED = "is the return free"
@@ -208,6 +210,22 @@ async def test_the_index_is_mended_from_the_rows(world: World) -> None:
     assert world.approvals.mend() == 2
     assert list(world.books.index.held) == [made.id]
     assert world.approvals.mend() == 0
+
+
+async def test_an_answer_whose_writing_was_interrupted_gets_its_vector(world: World) -> None:
+    made = world.approve(world.said(), answer="Green label.")
+    with world.store.database.write() as connection:
+        connection.execute(delete(index_records).where(index_records.c.group_id == made.id))
+    world.books.index.embedded.clear()
+    world.books.index.held[made.id].clear()
+    assert world.approvals.mend() == 1
+    assert len(world.books.index.embedded) == 1
+    assert world.approvals.mend() == 0
+    with world.store.database.write() as connection:
+        connection.execute(delete(index_records).where(index_records.c.group_id == made.id))
+    world.approvals.rows.end([made.id], "the command line", "taken back")
+    assert world.approvals.mend() == 1
+    assert world.library.answers() == {}
 
 
 # -- choosing, purely ------------------------------------------------------------------------------

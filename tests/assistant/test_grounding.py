@@ -118,6 +118,22 @@ def test_the_budget_takes_the_best_first_and_none_in_pieces() -> None:
     assert grounding.within([1], -5) == []
 
 
+def test_what_goes_into_a_block_leaves_its_room_to_others() -> None:
+    alone = [passage(number) for number in range(1, 5)]
+    whole = [passage(number, f"whole {number}") for number in range(1, 5)]
+    small, large = [100, 100, 100, 100], [230, 100, 180, 140]
+    # The second takes 100, and 30 more make the block of the first: 70 are left, too few for the third's
+    kept = grounding.fitting(alone, whole, small, large, 500, {"psg-1": {"psg-2"}})
+    assert [(one["id"], one["text"].startswith("whole")) for one in kept] == [
+        ("psg-1", True),
+        ("psg-3", False),
+        ("psg-4", True),
+    ]
+    assert [one["number"] for one in kept] == [1, 2, 3]
+    kept = grounding.fitting(alone, whole, small, large, 420, {"psg-1": {"psg-2"}})
+    assert [one["id"] for one in kept] == ["psg-1", "psg-2", "psg-3", "psg-4"]
+
+
 # -- what is searched for ------------------------------------------------------------------------------
 
 

@@ -128,6 +128,49 @@ async def test_passages_grow_where_there_is_room_the_best_first() -> None:
     assert "[1] Shipping and more\n" in found.messages[-1]["content"]
 
 
+def neighbours(*sizes: int) -> list[Hit]:
+    """The best passage, its neighbour as the second best, which stands in its block, and others, of so many
+    words with their heads."""
+    first, second, *others = (
+        replace(hit(number, f"n{number} " * (size - 2)), rank=1 - number / 10)
+        for number, size in enumerate(sizes, 1)
+    )
+    text = f"{first.passage.text}\n\n{second.passage.text}"
+    return [replace(first, block=replace(first.passage, text=text), covers=(second,)), *others]
+
+
+@pytest.mark.parametrize(
+    ("budget", "kept"),
+    [
+        # The block takes the place of both, and a little less room
+        (400, [["n1", "n2"], ["n3"], ["n4"]]),
+        (300, [["n1", "n2"], ["n3"]]),
+        (150, [["n1"]]),
+    ],
+)
+async def test_the_second_best_passage_is_read_where_the_best_one_has_no_room_to_grow(
+    budget: int, kept: list[list[str]]
+) -> None:
+    shelf = Shelf(neighbours(100, 100, 100, 100))
+    found = await grounds(shelf, budget, 3_000).ground(HOW, ANN, 50, fixed=False)
+    assert [list(dict.fromkeys(one["text"].split())) for one in found.passages] == kept
+    assert [one["number"] for one in found.passages] == list(range(1, len(kept) + 1))
+    assert sum(len(f"[1] {one['title']} {one['text']}".split()) for one in found.passages) <= budget
+
+
+async def test_the_second_best_passage_stands_alone_where_its_block_has_no_room() -> None:
+    first, *others = neighbours(100, 100, 100)
+    assert first.block is not None
+    wide = replace(first, block=replace(first.block, text=f"{first.block.text} {'around ' * 50}"))
+    answer = replace(hit(9, "Yes."), passage=replace(hit(9, "Yes.").passage, kind="answer"), rank=0.0)
+    found = await grounds(Shelf([answer, wide, *others]), 312, 3_000).ground(HOW, ANN, 50, fixed=False)
+    assert [one["text"].split()[0] for one in found.passages] == ["Yes.", "n1", "n2", "n3"]
+    assert "around" not in str(found.messages)
+    found = await grounds(Shelf([answer, wide, *others]), 370, 3_000).ground(HOW, ANN, 50, fixed=False)
+    assert [one["text"].split()[0] for one in found.passages] == ["Yes.", "n1", "n3"]
+    assert "around" in str(found.messages)
+
+
 @pytest.mark.parametrize(("length", "lines"), [(2_048, LINES), (SMALL_CONTEXT, 0)])
 async def test_a_model_that_can_hold_little_is_given_single_lines(length: int, lines: int) -> None:
     shelf = Shelf([hit(1)])

@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert
 
 from feedback.database import Database
 from retrieval.records import Document, Hit, Passage, Section, Unreadable
-from retrieval.schema import passages
+from retrieval.schema import index_records, passages
 
 
 @dataclass
@@ -66,8 +66,14 @@ class FakeIndex:
         ]
         with self.database.write() as connection:
             connection.execute(delete(passages).where(passages.c.source_id == source_id))
+            connection.execute(delete(index_records).where(index_records.c.group_id == source_id))
             if rows:
                 connection.execute(insert(passages), rows)
+                records = [
+                    {"namespace": "fake", "key": row["id"], "group_id": source_id, "updated_at": 1.0}
+                    for row in rows
+                ]
+                connection.execute(insert(index_records), records)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from feedback.database import Database
 from retrieval.index import BATCH, Index, open_index
 from retrieval.records import EVERYBODY, Unavailable
 from retrieval.schema import index_records, passages
+from retrieval.shelf import Shelf
+from tests.feedback.days import plans_of, watched
 from tests.retrieval.word_vectors import WordVectors, many, passage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,6 +132,21 @@ def test_kinds_and_audiences_are_told_apart(index: Index) -> None:
     assert index.dense(vector, ["nobody's"], ["document"], 9) == []
 
 
+def test_neighbours_are_found_without_reading_their_whole_document(
+    sqlite: Database, tmp_path: Path, embedder: WordVectors
+) -> None:
+    index = open_index("", tmp_path / "index", sqlite, embedder)
+    told = [replace(one, place=place) for place, one in enumerate(many(40))]
+    index.put("doc-1", told)
+    index.put("doc-2", [passage("elsewhere", "doc-2")])
+    with watched(sqlite) as said:
+        around = index.around([told[0], told[20]], 2)
+    assert around == {told[0].id: told[:3], told[20].id: told[18:23]}
+    plans = plans_of(sqlite, said)
+    assert sum("source_id=? AND place>? AND place<?" in plan for plan in plans) == 2, plans
+    index.close()
+
+
 def test_what_is_dropped_is_gone_everywhere(index: Index) -> None:
     index.put("doc-1", many(BATCH + 3))
     index.put("doc-2", [passage("stays", "doc-2")])
@@ -226,6 +243,27 @@ def _dying(index: Index, at: int) -> Callable[[], None]:
     return restore
 
 
+def test_an_answer_that_was_killed_before_its_vector_is_told_from_one_that_is_found(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, shelf = passage("Thirty days.", "apr-1", kind="answer", title="how long"), Shelf(index.database)
+    index.put("doc-1", [passage("returns take thirty days")])
+
+    def killed(*_: object) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(index, "_embed", killed)
+        with pytest.raises(_Killed):
+            index.put("apr-1", [one])
+    assert index.passages([one.id])
+    assert shelf.answers() == {"apr-1": False}
+    index.put("apr-1", [one])
+    assert shelf.answers() == {"apr-1": True}
+    index.drop("apr-1")
+    assert shelf.answers() == {}
+
+
 @pytest.mark.parametrize("at", range(1, 19))
 def test_ending_at_any_write_is_mended_by_the_next_put_or_drop(
     sqlite: Database, tmp_path: Path, embedder: WordVectors, at: int
@@ -319,6 +357,25 @@ def test_another_model_is_noticed_and_everything_embedded_again(
         again.close()
 
 
+def test_a_rebuild_embeds_whole_batches(index: Index, tmp_path: Path) -> None:
+    for number in range(4):
+        index.put(f"doc-{number}", many(BATCH, f"doc-{number}"))
+    index.close()
+    asked: list[int] = []
+
+    class Asked(WordVectors):
+        def documents(self, texts: Sequence[str]) -> Any:
+            asked.append(len(texts))
+            return super().documents(texts)
+
+    opened = open_index("", tmp_path / "index", index.database, Asked("other"))
+    opened.rebuild()
+    # The passages of a source at once, and their lines before them
+    assert sorted(asked) == [BATCH] * 4 + [2 * BATCH] * 4
+    agree(opened)
+    opened.close()
+
+
 def test_a_rebuild_that_was_ended_goes_on_where_it_was(
     index: Index, sqlite: Database, tmp_path: Path
 ) -> None:
@@ -366,3 +423,4 @@ def test_a_database_that_was_put_back_is_followed(index: Index, embedder: WordVe
     assert found(index, "newer than the copy", most=1) == []
     index.rebuild()
     agree(index)
+    assert index.lines.count() == len(kept)

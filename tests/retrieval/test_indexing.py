@@ -200,6 +200,21 @@ def test_one_that_is_removed_while_it_is_indexed_leaves_nothing(desk: Desk) -> N
     assert list(desk.files.folder.glob("doc-*")) == []
 
 
+def test_of_one_that_another_process_is_removing_nothing_stays(desk: Desk) -> None:
+    document = desk.add("a.md", "1\n\n2\n\n3")
+
+    def dropped_by_another(start: int) -> None:
+        desk.index.before_batch = lambda start: None
+        desk.shelf.remove(document.id)
+        desk.index.drop(document.id)
+
+    desk.index.before_batch = dropped_by_another
+    desk.indexing.step(alone=False)
+    # Now the other one deletes the row, and looks at the index no more
+    assert desk.shelf.get(document.id).state == "removing"
+    assert desk.texts() == set()
+
+
 @pytest.mark.parametrize("dies_in", ["drop", "delete", "forget"])
 def test_a_removal_that_was_killed_is_finished_by_the_next(
     desk: Desk, dies_in: str, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feedback.database import Database
+from feedback.database import Database, DatabaseUnavailable
 from retrieval import lexical
 from retrieval.index import Index, open_index
 from retrieval.lexical import Lexical, build, load, save, tokens
@@ -140,20 +140,48 @@ def test_a_search_takes_what_was_built_last_while_the_next_is_built(
     words.close()
 
 
-def test_a_build_that_fails_keeps_the_last_and_is_tried_at_the_next_change(
+def test_a_build_that_fails_keeps_the_last_and_is_tried_again_by_itself(
     index: Index, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(lexical, "_AGAIN_SECONDS", 0.1)
     index.put("doc-1", [passage("parcels take three days")])
     words = Lexical(index)
     assert words.settled(120)
     with monkeypatch.context() as broken:
         broken.setattr(lexical, "build", lambda members: 1 / 0)
         index.put("doc-2", [passage("parcels of another kind", "doc-2")])
-        assert words.settled(120)
+        assert not words.settled(1)
+        assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
     assert "could not be indexed" in caplog.text
-    assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
-    index.drop("doc-1")
     assert words.settled(120)
+    assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 2
+    words.close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_database_that_was_busy_once_does_not_end_the_search_by_words(
+    index: Index, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(lexical, "_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(lexical, "_LOOK_SECONDS", 0.1)
+    index.shared = shared
+    words = Lexical(index)
+    assert words.settled(120)
+    state, failed = index.state, threading.Event()
+
+    def busy() -> tuple[int, float]:
+        if not failed.is_set():
+            failed.set()
+            raise DatabaseUnavailable("the database is busy")
+        return state()
+
+    monkeypatch.setattr(index, "state", busy)
+    if shared:
+        # The look for what other processes changed
+        assert failed.wait(30)
+    index.put("doc-1", [passage("parcels take three days")])
+    assert failed.wait(30)
+    assert words.settled(30)
     assert len(words.find("parcel", [EVERYBODY], DOCUMENT, 5)) == 1
     words.close()
 

@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete, insert
 
 from feedback.database import Database
-from retrieval.lines import MOST, Lines, forget, lines
+from retrieval.lines import MOST, Lines, forget, forget_orphans, lines
+from retrieval.records import Passage
+from retrieval.schema import passages
 from tests.retrieval.word_vectors import WordVectors, many, passage
 
 
@@ -44,10 +47,20 @@ class Counted(WordVectors):
         return super().documents(texts)
 
 
+def stand(database: Database, *members: Passage) -> None:
+    """Make them rows."""
+    names = [column.name for column in passages.columns]
+    with database.write() as connection:
+        connection.execute(
+            insert(passages), [{name: getattr(one, name) for name in names} for one in members]
+        )
+
+
 def test_the_nearest_line_counts_and_nothing_is_embedded_twice(sqlite: Database) -> None:
     embedder = Counted()
     kept = Lines(sqlite, embedder)
     told = passage("Parcels take three days. The shop opens at nine.")
+    stand(sqlite, told, passage(""))
     kept.write([told, passage("")])
     before = embedder.texts
     kept.write([told])
@@ -62,7 +75,9 @@ def test_the_nearest_line_counts_and_nothing_is_embedded_twice(sqlite: Database)
 
 def test_answers_have_no_lines_and_another_model_has_its_own(sqlite: Database) -> None:
     kept = Lines(sqlite, WordVectors())
-    kept.write([passage("Thirty days.", "apr-1", kind="answer", title="how long"), *many(2)])
+    answer = passage("Thirty days.", "apr-1", kind="answer", title="how long")
+    stand(sqlite, answer, *many(2))
+    kept.write([answer, *many(2)])
     assert kept.count() == 2
     other = WordVectors()
     other.name = "another"
@@ -78,6 +93,35 @@ def test_answers_have_no_lines_and_another_model_has_its_own(sqlite: Database) -
 def test_a_passage_under_the_same_id_is_replaced(sqlite: Database) -> None:
     kept = Lines(sqlite, WordVectors())
     one = passage("a b")
+    stand(sqlite, one)
     kept.write([one])
     kept.write([replace(one, title="other")])
+    assert kept.count() == 1
+
+
+def test_a_passage_that_was_dropped_while_its_lines_were_embedded_gets_none(database: Database) -> None:
+    gone, stays = many(2)
+    stand(database, gone, stays)
+
+    class Slow(WordVectors):
+        def documents(self, texts):  # type: ignore[no-untyped-def]
+            with database.write() as connection:
+                connection.execute(delete(passages).where(passages.c.id == gone.id))
+                forget(connection, [gone.id])
+            return super().documents(texts)
+
+    kept = Lines(database, Slow())
+    kept.write([gone, stays])
+    vector = WordVectors().question("word1")
+    assert list(kept.cosines(vector, [gone.id, stays.id])) == [stays.id]
+    assert kept.count() == 1
+
+
+def test_lines_without_a_passage_can_be_forgotten(sqlite: Database) -> None:
+    kept, (gone, stays) = Lines(sqlite, WordVectors()), many(2)
+    stand(sqlite, gone, stays)
+    kept.write([gone, stays])
+    with sqlite.write() as connection:
+        connection.execute(delete(passages).where(passages.c.id == gone.id))
+        forget_orphans(connection)
     assert kept.count() == 1

@@ -171,6 +171,22 @@ def test_what_is_found_grows_to_what_stands_around_it(index: Index) -> None:
     search.close()
 
 
+def test_what_stands_in_the_block_of_a_better_one_comes_with_it(index: Index) -> None:
+    search = Search(index, WordVectors(), floor=0.2, length=lambda text: len(text.split()), block=16)
+    told = [passage(f"word{number} of the page", title=f"Page › Part {number}") for number in range(6)]
+    index.put("doc-1", [replace(one, place=place) for place, one in enumerate(told)])
+    assert search.words.settled(120)
+    question = "word3 word3 word4"
+    alone = search.find(question, [EVERYBODY], floor=-1, most=3)
+    assert [hit.passage.text for hit in alone[:2]] == ["word3 of the page", "word4 of the page"]
+    hits = search.find(question, [EVERYBODY], floor=-1, most=2, grow=True)
+    assert len(hits) == 2
+    assert "word4 of the page" in hits[0].whole.text
+    assert hits[0].covers[0] == alone[1]
+    assert hits[1].passage.id not in {one.passage.id for one in hits[0].covers}
+    search.close()
+
+
 def test_the_nearest_lines_can_be_had_in_the_place_of_passages(index: Index, search: Search) -> None:
     long = passage("Parcels take three days. The shop opens at nine. Tents are dry.", title="Page")
     other = passage("The shop is old. Nothing else.", title="Other")
