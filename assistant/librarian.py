@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import os
 import sys
 import threading
 import time
@@ -253,9 +254,14 @@ def spare_memory() -> None:
     """Keep this process small: see to what is freed, and leave out what is of no use here.
 
     Every batch that is embedded takes and frees megabytes, which glibc is told to return to the system, with
-    few arenas between threads (mallopt(3)). Triton, which torch would load to compile kernels, takes 70 MiB.
+    few arenas between threads (mallopt(3)). Triton, which torch would load to compile kernels, takes 70 MiB,
+    and so does numba, which bm25s would load for a way to search that is not ours. For each shape of a batch
+    oneDNN and torch keep kernels and buffers of some 2 MiB, up to a thousand; 16 cost no time.
     """
-    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # None: as if it were not installed
+    for unused in ("triton", "numba"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None: as if it were not installed
+    for capacity in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(capacity, "16")
     with suppress(AttributeError, OSError):  # elsewhere than on glibc
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in ((_M_MMAP_THRESHOLD, 2**18), (_M_TRIM_THRESHOLD, 2**17), (_M_ARENA_MAX, 2)):

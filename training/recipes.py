@@ -38,8 +38,9 @@ class _Size:
 # tiny: measured on an earlier starter (5.5 M weights, rank 16); a taste for courtesy, met by 19 % of answers:
 #   202 pairs, 76 steps of 4 at 2e-3: 89 %     202, 101 at 1.5e-3: 91 %     202, 76 at 1e-3: 79 %
 #    48 pairs, 60 steps of 4 at 1e-3: 78 %      16, 80 steps of 2 at 1e-3: 83 %     16, 32 of 4: 52 %
-# On today's (8.7 M), three rounds of 96 votes: at 1.5e-3 from 0.43 to 0.79 and 0.92, and general tasks fall from
-# 81 % to 73; at 1e-3 from 0.40 to 0.77 and 0.92, and at 7e-4 from 0.44 to 0.77 and 0.81, and they stay.
+# On today's (8.7 M), three rounds of 96 votes: at 1.5e-3 from 0.43 to 0.79 and 0.92, while general tasks fall
+# from 81 % to 73; at 1e-3 from 0.40 to 0.77 and 0.92 (they stay), and from 0.43 to 0.84 (77 %); at 7e-4 from
+# 0.44 to 0.77 and 0.81 (they stay).
 # The others were never measured here: LoRA wants about ten times the rate of full fine-tuning (Schulman et
 # al. 2025, "LoRA without regret"), and less the wider the model.
 _SIZES = (
