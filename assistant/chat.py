@@ -29,6 +29,7 @@ from assistant.rounds import Rounds
 from assistant.tools import Toolbox
 from feedback.records import Message, Turn, TurnStatus, conversation_id
 from feedback.store import Ending, NewTurn, Store
+from training.records import Adapter
 from training.records import NotFound as NoAdapter
 from training.registry import Registry
 
@@ -186,7 +187,7 @@ class Chat:
                 found = (
                     live if live and live.name == name else await to_thread.run_sync(self._registry.get, name)
                 )
-                if found.retired and name != ask.model:
+                if name != ask.model and found is not live and await self._is_out(found):
                     continue
                 adapter = AdapterRef(name, found.path)
                 await self._engines.ensure(adapter)
@@ -199,6 +200,10 @@ class Chat:
                 continue
             return adapter
         return None
+
+    async def _is_out(self, adapter: Adapter) -> bool:
+        """Whether nobody may be answered by it who does not ask for it by name."""
+        return adapter.retired or adapter.name in await to_thread.run_sync(self._registry.tainted)
 
     async def _ground(
         self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any], rival: str | None

@@ -155,18 +155,27 @@ async def _fresh(
 ) -> list[list[str]]:
     async def one(numbered: tuple[int, tuple[Sequence[Message], str]]) -> list[str]:
         number, (prompt, _) = numbered
-        return await engine.answers(
-            prompt, adapter, count=findings.DRAWS, temperature=_TEMPERATURE, seed=1_000 * number
-        )
+        try:
+            return await engine.answers(
+                prompt, adapter, count=findings.DRAWS, temperature=_TEMPERATURE, seed=1_000 * number
+            )
+        except Refused as error:
+            # A prompt too long for this model is so for every side, and in every run to come.
+            log.warning("a held-out prompt is passed over: %s", error)
+            return []
 
     return await together(one, enumerate(prompts), _AT_ONCE)
 
 
-async def _likelihoods(engine: Engine, adapter: str | None, kept_back: KeptBack) -> list[float]:
-    """Log-probability of each held-out answer that was judged, in nats."""
+async def _likelihoods(engine: Engine, adapter: str | None, kept_back: KeptBack) -> list[float | None]:
+    """Log-probability of each held-out answer that was judged, in nats; None where the engine refuses it."""
 
-    async def one(opinion: Any) -> float:
-        return sum(await engine.logprobs(opinion.prompt, opinion.answer, adapter))
+    async def one(opinion: Any) -> float | None:
+        try:
+            return sum(await engine.logprobs(opinion.prompt, opinion.answer, adapter))
+        except Refused as error:
+            log.warning("a held-out answer is passed over: %s", error)
+            return None
 
     return await together(one, kept_back.opinions, _AT_ONCE)
 

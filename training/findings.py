@@ -5,7 +5,7 @@ Takes what `evaluation.py` had the engine say; gives what `gate.py` decides on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
@@ -37,7 +37,8 @@ class Side:
     sound: list[str | None] = field(default_factory=list)
     marks: list[bool] = field(default_factory=list)
     fresh: list[list[str]] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
+    rewards: list[float | None] = field(default_factory=list)
+    """Log-probabilities of the held-out answers; None: the engine refuses to read that one."""
 
     @property
     def texts(self) -> list[str]:
@@ -50,17 +51,21 @@ def ranked(kept_back: KeptBack, base: Side, theirs: Side, ours: Side) -> gate.Ev
     2305.18290, eq. 5), as the share of (good, bad) answers that it ranks right."""
     name = "held-out votes"
     opinions = kept_back.opinions
-    ups = [place for place, opinion in enumerate(opinions) if opinion.up]
-    downs = [place for place, opinion in enumerate(opinions) if not opinion.up]
+    read = [place for place, found in enumerate(_rows(base, theirs, ours)) if None not in found]
+    ups = [place for place in read if opinions[place].up]
+    downs = [place for place in read if not opinions[place].up]
     if min(len(ups), len(downs)) < FEWEST:
         said = f"{len(ups)} ups and {len(downs)} downs on held-out questions, {FEWEST} of each are needed"
         return gate.Evidence(name, None, f"{said}: more votes will do")
 
-    def split(side: Side) -> tuple[list[float], list[float]]:
-        rewards = [one - other for one, other in zip(side.rewards, base.rewards, strict=True)]
-        return [rewards[place] for place in ups], [rewards[place] for place in downs]
+    def gained(side: Side, place: int) -> float:
+        one, other = side.rewards[place], base.rewards[place]
+        return (one or 0.0) - (other or 0.0)
 
-    if not all(map(isfinite, ours.rewards)):
+    def split(side: Side) -> tuple[list[float], list[float]]:
+        return [gained(side, place) for place in ups], [gained(side, place) for place in downs]
+
+    if not all(isfinite(gained(ours, place)) for place in read):
         return gate.Evidence(name, None, "its log-probabilities are no numbers")
     values = ranking(*split(ours), against=None if theirs is base else split(theirs))
     area, before = _area(*split(ours)), 0.5 if theirs is base else _area(*split(theirs))
@@ -68,6 +73,10 @@ def ranked(kept_back: KeptBack, base: Side, theirs: Side, ours: Side) -> gate.Ev
     gain, by = _by_person([*values[0], *values[1]], [(one.person, one.question) for one in chosen])
     said = f"ranks {area:.0%} of good above bad answers, live {before:.0%}"
     return gate.Evidence(name, gain, said if gain else "by one voice only", by)
+
+
+def _rows(*sides: Side) -> Iterable[tuple[float | None, ...]]:
+    return zip(*(side.rewards for side in sides), strict=True)
 
 
 def _area(ups: Sequence[float], downs: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from feedback.records import Choice, Judged, Message, is_imported
 from training import anchors, pairs, screening, vote_model
 from training.records import Adapter, Engine, Example, Refused, TrainingSettings
 from training.registry import BASE
+from training.settling import strays
 from training.together import together
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,10 @@ def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
 
 def _ranker(judged: Sequence[Judged]) -> vote_model.VoteModel | None:
     """A model of the votes that are trained on; None if it can't tell ups from downs."""
-    fitted = vote_model.fit([item for item in judged if not screening.held_out(item.opening)])
+    astray = strays(judged)
+    fitted = vote_model.fit(
+        [item for item in judged if not screening.held_out(item.opening) and item.turn.id not in astray]
+    )
     if fitted is None or not fitted.trusted:
         log.info("no trusted vote model: fresh answers are not ranked")
         return None
@@ -125,9 +129,13 @@ async def _draw(
         nonlocal done
         # The engine counts the seed up over the answers to one question: far apart, none is used twice.
         seed, item = 1_000 * numbered[0], numbered[1]
-        drawn[item.turn.prompt_key] = await engine.answers(
-            item.turn.prompt, adapter, count=count, temperature=_TEMPERATURE, seed=seed
-        )
+        try:
+            drawn[item.turn.prompt_key] = await engine.answers(
+                item.turn.prompt, adapter, count=count, temperature=_TEMPERATURE, seed=seed
+            )
+        except Refused as error:
+            # A prompt too long for this model would be so in every run to come.
+            log.warning("no answers are drawn for %s: %s", item.turn.id, error)
         done += 1
         await progress(done / len(lonely))
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from feedback.reading import Reader
 from feedback.records import Judged, Message
 from training import vote_model
-from training.screening import held_out, known, screen
-from training.settling import settle, settle_choices, settle_corrections
+from training.pairs import in_turns
+from training.screening import held_out, known, screen, unusable
+from training.settling import settle, settle_choices, settle_corrections, strays
 from training.vote_model import JUDGES_FROM
 
 MOST_OPINIONS, MOST_PROMPTS = 200, 48
-"""The newest ones, that is: each costs a request, or four answers, by base, live and candidate."""
+"""The newest ones of each person in turn: each costs a request, or four answers, by base, live and
+candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,13 @@ class KeptBack:
 
 def read(store: Reader) -> KeptBack:
     """The held-out opinions so far, of people who live with the answers: none that a file brought along."""
-    judged = [item for item in screen(store.judged())[0] if _counts(item)]
+    everything = screen(store.judged())[0]
     choices = known(store.choices())
-    compared = {name: item for name, item in store.compared(choices).items() if _counts(item)}
+    shown = {name: item for name, item in store.compared(choices).items() if not unusable(item)}
+    # Asked in a training conversation as well, a question may have been learned.
+    astray = strays([*everything, *shown.values()])
+    judged = [item for item in everything if _counts(item) and item.turn.id not in astray]
+    compared = {name: item for name, item in shown.items() if _counts(item) and name not in astray}
     found = [(one.turn.id, one.item, one.turn.answer, one.up, one.people[0]) for one in settle(judged)[0]]
     for item, row in settle_corrections(judged):
         found.append((item.turn.id, item, row.text.strip(), True, row.person_id))
@@ -79,8 +85,10 @@ def read(store: Reader) -> KeptBack:
     ]
     # A bad answer that was voted down and corrected too is one bad answer.
     distinct = {(one.question, one.answer, one.up): one for one in reversed(opinions)}
-    newest = list(reversed(distinct.values()))[:MOST_OPINIONS]
-    return KeptBack(newest, _prompts(judged)[:MOST_PROMPTS], vote_model.fit(judged))
+    # Person by person, so that who votes most is not all that is asked.
+    newest = in_turns(reversed(distinct.values()), lambda one: one.person)[:MOST_OPINIONS]
+    prompts = in_turns(_prompts(judged), lambda one: one[1])[:MOST_PROMPTS]
+    return KeptBack(newest, prompts, vote_model.fit(judged))
 
 
 def _counts(item: Judged) -> bool:

@@ -159,7 +159,7 @@ def needs_draws(
     for answer in sorted(alone, key=lambda answer: answer.turn.id, reverse=True):
         if pairs[answer.key] < limits.per_question:
             found.setdefault(answer.key, answer)
-    fair = _in_turns(found.values(), lambda answer: answer.turn.person_id)
+    fair = in_turns(found.values(), lambda answer: answer.turn.person_id)
     return [answer.item for answer in fair][:limit]
 
 
@@ -346,7 +346,7 @@ def _capped(candidates: Collection[_Candidate], limits: Limits, dropped: Counter
         tier = [candidate for candidate in candidates if candidate.example.source == source]
         # Stable, so that the clearest of a question's ranked pairs stay first.
         tier.sort(key=lambda candidate: candidate.age, reverse=True)
-        for candidate in _in_turns(tier, lambda candidate: candidate.example.people[0]):
+        for candidate in in_turns(tier, lambda candidate: candidate.example.people[0]):
             example = candidate.example
             # A file that an admin chose to read in is no person, and may be as long as it is.
             behind = [(example.held_out, person) for person in example.people if not is_file(person)]
@@ -369,7 +369,7 @@ def _are_alike(one: str, other: str, share: float) -> bool:
     return words.real_quick_ratio() >= share and words.quick_ratio() >= share and words.ratio() >= share
 
 
-def _in_turns(items: Iterable[_T], person: Callable[[_T], str]) -> list[_T]:
+def in_turns(items: Iterable[_T], person: Callable[[_T], str]) -> list[_T]:
     """One of each person in turn, people in order of their ids, each person's items in the order given."""
     places: Counter[str] = Counter()
     placed: list[tuple[int, str, _T]] = []

@@ -261,7 +261,7 @@ class Pipeline:
             found = await self.evaluate(adapter, live)
         reason = "; ".join(found.reasons)
         if found.outcome == "passed" and self.auto_promote:
-            done = await _thread(self._take_over, attempt, adapter.name, reason)
+            done = await _thread(self._take_over, attempt, adapter.name, live, reason)
             return f"passed and {done}: {reason}"
         return f"{found.outcome.replace('_', ' ')}: {reason}"
 
@@ -289,20 +289,23 @@ class Pipeline:
             place=self.registry.looks(datetime.now(UTC)) + 1,
         )
 
-    def _take_over(self, attempt: Attempt, name: str, reason: str) -> str:
-        """Promote the candidate or start its canary; says in words which."""
+    def _take_over(self, attempt: Attempt, name: str, live: Adapter | None, reason: str) -> str:
+        """Promote the candidate or start its canary, if `live` still is; says in words which."""
+        still_live = self.registry.still_live(live.name if live else None)
 
         def fence(connection: Connection) -> None:
             self.runs.fence(connection, attempt.run)
+            # It is better than that. What an admin has made live meanwhile it was never held against.
+            still_live(connection)
 
-        if self.canaries is None:
-            self.registry.promote(name, actor="gate", reason=reason, fence=fence)
-            return "promoted"
         try:
+            if self.canaries is None:
+                self.registry.promote(name, actor="gate", reason=reason, fence=fence)
+                return "promoted"
             begun = self.canaries.start(name, actor="gate", reason=reason, fence=fence)
         except Refused as error:
             # It stays a candidate: an admin may start it when the other one has ended.
-            return f"not tried, since {error}"
+            return f"not {'promoted' if self.canaries is None else 'tried'}, since {error}"
         return f"tried in {begun.share:.0%} of conversations"
 
 

@@ -148,8 +148,11 @@ class Registry:
     def earlier(self) -> Adapter | None:
         """What a rollback goes to; None is the bare base model. Raises `Refused` if that is live."""
         tainted = self.tainted()
-        _now, *before = reversed(lineage(self.history(limit=10_000)))
+        now, *before = reversed(lineage(self.history(limit=10_000)))
         for name in before:
+            if name == now:
+                # Made live twice, and what was between the two is gone: it is further back that it goes.
+                continue
             if name is None:
                 return None
             adapter = self.get(name)

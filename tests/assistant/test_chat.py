@@ -422,11 +422,16 @@ async def test_when_all_are_refused_the_base_answers(chat: Chat, registry: Regis
     assert (speakers(said), turn.adapter) == ({"base"}, None)
 
 
-@pytest.mark.parametrize("how", ["retired", "rolled back"])
-async def test_nobody_who_was_put_away_stands_in(chat: Chat, registry: Registry, how: str) -> None:
+@pytest.mark.parametrize("how", ["retired", "tainted", "rolled back"])
+async def test_nobody_who_was_put_away_stands_in(
+    chat: Chat, registry: Registry, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = live(registry, 1), live(registry, 2)
     if how == "retired":
         registry.retire(first)
+        broken = second
+    elif how == "tainted":
+        monkeypatch.setattr(registry, "tainted", lambda: {first: "it learned from somebody who is gone"})
         broken = second
     else:
         registry.rollback(actor="ann", reason="worse")

@@ -11,6 +11,7 @@ from assistant.rivals import rival
 from feedback.database import Database
 from training.records import Adapter, Evaluation, Outcome
 from training.registry import Registry
+from training.taints import Taints
 
 NAMES = [f"lora-{number:012x}" for number in range(3)]
 
@@ -38,6 +39,18 @@ def test_the_newest_that_passed_is_put_beside_the_base(registry: Registry) -> No
     add(registry, NAMES[1], age=1)
     assert rival(registry) == NAMES[1]
     registry.retire(NAMES[1])
+    assert rival(registry) is None
+
+
+def test_one_that_learned_from_somebody_who_is_gone_answers_nobody(
+    registry: Registry, sqlite: Database
+) -> None:
+    now = datetime.now(UTC)
+    rows = {"examples": [{"people": ["ann"], "votes": ["rating:4"]}]}
+    registry.add(Adapter(NAMES[0], Path("/none"), "starter", "hash", None, 16, now, rows))
+    registry.record(Evaluation(NAMES[0], None, "passed", (), {}, now))
+    assert rival(registry) == NAMES[0]
+    Taints(sqlite).mark("del-1", "ann", [])
     assert rival(registry) is None
 
 

@@ -24,6 +24,8 @@ class ScriptedEngine:
     """The answer to a question; None for one that was empty or cut, which an engine leaves out."""
     likes: dict[Adapter, Callable[[str], float]] = field(default_factory=dict)
     """Log-probability of each token of an answer."""
+    too_long: set[str] = field(default_factory=set)
+    """Questions and answers that do not fit into the model."""
     not_ready: str | None = None
     before: Callable[[str], Awaitable[None]] | None = None
     """Called before each answer with the name of the call: the place for faults, pauses and cancellations."""
@@ -48,6 +50,7 @@ class ScriptedEngine:
         self, prompt: Sequence[Message], adapter: Adapter, *, count: int, temperature: float, seed: int
     ) -> list[str]:
         await self._asked("answers", adapter, (tuple(m["content"] for m in prompt), count, temperature, seed))
+        self._fits(str(prompt[-1]["content"]))
         said = self.says.get(adapter, lambda question: f"About {question} I can help you.")(
             prompt[-1]["content"]
         )
@@ -55,7 +58,12 @@ class ScriptedEngine:
 
     async def logprobs(self, prompt: Sequence[Message], answer: str, adapter: Adapter) -> list[float]:
         await self._asked("logprobs", adapter, answer)
+        self._fits(answer)
         return [self.likes.get(adapter, lambda _: -1.0)(answer)] * (len(answer.split()) + 1)
+
+    def _fits(self, text: str) -> None:
+        if text in self.too_long:
+            raise Refused("it is too long")
 
     async def _asked(self, call: str, adapter: Adapter, more: Any) -> None:
         self.calls.append((call, adapter, more))

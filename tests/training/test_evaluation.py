@@ -98,6 +98,13 @@ def test_the_answers_of_all_three_are_kept_side_by_side(engine: ScriptedEngine) 
     assert [row["question"] for row in rows] == [*SOUND, *(f"Question {number}?" for number in range(8))]
 
 
+def test_what_does_not_fit_into_the_model_is_passed_over_and_ends_nothing(engine: ScriptedEngine) -> None:
+    engine.too_long = {"good 0", "Question 3?"}
+    found = evaluate(engine, kept_back=kept_back(14))
+    assert found.outcome == "passed", found.reasons
+    assert "13 values by 6 persons" in reason(found, "better answers")
+
+
 def test_all_are_asked_the_same_behind_the_houses_system_prompt(engine: ScriptedEngine) -> None:
     evaluate(engine, system=[{"role": "system", "content": "Be kind."}])
     asked = {

@@ -82,6 +82,16 @@ async def test_lonely_votes_are_paired_with_fresh_answers_of_what_is_live(store:
     assert found.counts["vote_model_auc"] > 0.8
 
 
+async def test_a_question_too_long_for_the_model_stops_no_run(store: Store) -> None:
+    asked = questions(False, 80)
+    vote_for_courtesy(store, asked)
+    engine = ScriptedEngine(says={None: lambda question: f"Thank you for asking. It is {len(question)}."})
+    engine.too_long = set(asked[:3])
+    found = await gathered(store, engine)
+    assert found.training
+    assert not {example.prompt[-1]["content"] for example in found.training} & engine.too_long
+
+
 async def test_for_held_out_votes_nothing_is_drawn_or_ranked(store: Store) -> None:
     vote_for_courtesy(store, questions(False, 80) + questions(True, 10))
     engine = ScriptedEngine()

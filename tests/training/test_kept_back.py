@@ -54,6 +54,34 @@ def test_without_votes_the_judge_abstains_in_words(store: Store) -> None:
     assert "0 ups and 0 downs" in found.why_not
 
 
+def test_a_question_that_is_trained_on_as_well_is_no_evidence(store: Store) -> None:
+    shared, opening = OPEN[0], HELD[0]
+    voted(store, shared, "It is here, thank you.", "ann", Verdict("up"))
+    conversation = store.start_conversation("bob", opening)
+    first = [{"role": "user", "content": opening}]
+    turn = store.begin(NewTurn(conversation.id, None, "bob", opening, first, "base", None, {}))
+    store.end(turn, Ending("complete", "It is there."))
+    prompt = [*first, {"role": "assistant", "content": "It is there."}, {"role": "user", "content": shared}]
+    later = store.begin(NewTurn(conversation.id, turn.id, "bob", shared, prompt, "base", None, {}))
+    store.end(later, Ending("complete", "It is here, thank you."))
+    for one in (turn, later):
+        store.judge(one.id, "bob", "user", Verdict("up"))
+    found = kept_back.read(store)
+    assert [one.answer for one in found.opinions] == ["It is there."]
+    assert [prompt[-1]["content"] for prompt, _ in found.prompts] == [opening]
+
+
+def test_who_votes_most_is_not_all_that_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_back, "MOST_OPINIONS", 4)
+    monkeypatch.setattr(kept_back, "MOST_PROMPTS", 4)
+    people = ["ann", "carl", "dora", *["bob"] * 20]
+    for number, (question, person) in enumerate(zip(HELD, people, strict=False)):
+        voted(store, question, f"Answer {number}, in words.", person, Verdict("up"))
+    found = kept_back.read(store)
+    assert {one.person for one in found.opinions} == {"ann", "bob", "carl", "dora"}
+    assert {person for _, person in found.prompts} == {"ann", "bob", "carl", "dora"}
+
+
 def test_only_the_newest_are_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_back, "MOST_OPINIONS", 2)
     monkeypatch.setattr(kept_back, "MOST_PROMPTS", 1)

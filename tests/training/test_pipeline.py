@@ -79,6 +79,27 @@ def test_in_auto_mode_what_passed_is_live_and_the_audit_says_why(rig: Rig) -> No
     assert "better answers" in row.reason
 
 
+@pytest.mark.parametrize("tried", [False, True])
+def test_what_an_admin_decides_during_the_evaluation_stands(rig: Rig, tried: bool) -> None:
+    rig.queue()
+    rig.run()
+    first, rig.weights = rig.name(), "0.75"
+    canaries = Canaries(rig.database, rig.registry) if tried else None
+
+    async def decided(call: str) -> None:
+        if call == "logprobs" and rig.live is None:
+            rig.registry.promote(first, actor="ann", reason="better")
+
+    rig.engine.before = decided
+    rig.queue()
+    run = rig.run(auto_promote=True, canaries=canaries)
+    assert run.state == "done"
+    done = "tried" if tried else "promoted"
+    assert run.reason.startswith(f"passed and not {done}, since meanwhile {first} was made live")
+    assert rig.live == first
+    assert canaries is None or canaries.now() is None
+
+
 def test_with_canaries_what_passed_is_tried_first_and_an_attempt_after_a_kill_finds_it_so(rig: Rig) -> None:
     canaries = Canaries(rig.database, rig.registry)
     rig.queue()

@@ -295,6 +295,14 @@ def test_the_way_back_passes_over_what_is_retired(registry: Registry) -> None:
     assert registry.rollback(**WHY).adapter == A
 
 
+def test_the_way_back_never_leads_to_what_is_live(registry: Registry) -> None:
+    candidates(registry, A, B)
+    for name in (A, B, A):
+        registry.promote(name, **WHY)
+    registry.retire(B)
+    assert registry.rollback(**WHY).adapter is None
+
+
 def test_the_way_back_does_not_lead_to_files_that_changed(registry: Registry, tampered: set[Path]) -> None:
     candidates(registry, A, B)
     registry.promote(A, **WHY)
