@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -54,13 +56,18 @@ async def test_it_goes_on_when_the_database_is_away_for_a_moment(
     async def nap(seconds: float) -> None:
         naps.append(seconds)
         monkeypatch.undo()
-        monkeypatch.setattr(asyncio, "sleep", end)
+        sleeps_by(end)
 
     async def end(seconds: float) -> None:
         raise asyncio.CancelledError
 
+    def sleeps_by(sleep: Callable[[float], Awaitable[None]]) -> None:
+        # Of this module alone: the servers of other tests sleep in threads of this process.
+        own = SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)
+        monkeypatch.setattr(keeping, "asyncio", own)
+
     monkeypatch.setattr(registry, "live", away)
-    monkeypatch.setattr(asyncio, "sleep", nap)
+    sleeps_by(nap)
     with pytest.raises(asyncio.CancelledError):
         await keeping.keep_loaded(cast(Engines, Recording()), registry)
     assert (kept, naps) == ([()], [1])
