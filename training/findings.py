@@ -5,7 +5,7 @@ Takes what `evaluation.py` had the engine say; gives what `gate.py` decides on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
@@ -51,7 +51,8 @@ def ranked(kept_back: KeptBack, base: Side, theirs: Side, ours: Side) -> gate.Ev
     2305.18290, eq. 5), as the share of (good, bad) answers that it ranks right."""
     name = "held-out votes"
     opinions = kept_back.opinions
-    read = [place for place, found in enumerate(_rows(base, theirs, ours)) if None not in found]
+    rewards = zip(base.rewards, theirs.rewards, ours.rewards, strict=True)
+    read = [place for place, found in enumerate(rewards) if None not in found]
     ups = [place for place in read if opinions[place].up]
     downs = [place for place in read if not opinions[place].up]
     if min(len(ups), len(downs)) < FEWEST:
@@ -73,10 +74,6 @@ def ranked(kept_back: KeptBack, base: Side, theirs: Side, ours: Side) -> gate.Ev
     gain, by = _by_person([*values[0], *values[1]], [(one.person, one.question) for one in chosen])
     said = f"ranks {area:.0%} of good above bad answers, live {before:.0%}"
     return gate.Evidence(name, gain, said if gain else "by one voice only", by)
-
-
-def _rows(*sides: Side) -> Iterable[tuple[float | None, ...]]:
-    return zip(*(side.rewards for side in sides), strict=True)
 
 
 def _area(ups: Sequence[float], downs: Sequence[float]) -> float:

@@ -17,7 +17,7 @@ from feedback.records import Choice, Judged, Message, is_imported
 from training import anchors, pairs, screening, vote_model
 from training.records import Adapter, Engine, Example, Refused, TrainingSettings
 from training.registry import BASE
-from training.settling import strays
+from training.settling import on_their_sides
 from training.together import together
 
 log = logging.getLogger(__name__)
@@ -108,10 +108,8 @@ def _read(store: Reader) -> tuple[list[Judged], list[Choice], dict[str, int]]:
 
 def _ranker(judged: Sequence[Judged]) -> vote_model.VoteModel | None:
     """A model of the votes that are trained on; None if it can't tell ups from downs."""
-    astray = strays(judged)
-    fitted = vote_model.fit(
-        [item for item in judged if not screening.held_out(item.opening) and item.turn.id not in astray]
-    )
+    kept, _, _ = on_their_sides(judged, {})
+    fitted = vote_model.fit([item for item in kept if not screening.held_out(item.opening)])
     if fitted is None or not fitted.trusted:
         log.info("no trusted vote model: fresh answers are not ranked")
         return None

@@ -13,8 +13,8 @@ from feedback.reading import Reader
 from feedback.records import Judged, Message
 from training import vote_model
 from training.pairs import in_turns
-from training.screening import held_out, known, screen, unusable
-from training.settling import settle, settle_choices, settle_corrections, strays
+from training.screening import held_out, known, screen
+from training.settling import on_their_sides, settle, settle_choices, settle_corrections
 from training.vote_model import JUDGES_FROM
 
 MOST_OPINIONS, MOST_PROMPTS = 200, 48
@@ -63,13 +63,11 @@ class KeptBack:
 
 def read(store: Reader) -> KeptBack:
     """The held-out opinions so far, of people who live with the answers: none that a file brought along."""
-    everything = screen(store.judged())[0]
     choices = known(store.choices())
-    shown = {name: item for name, item in store.compared(choices).items() if not unusable(item)}
     # Asked in a training conversation as well, a question may have been learned.
-    astray = strays([*everything, *shown.values()])
-    judged = [item for item in everything if _counts(item) and item.turn.id not in astray]
-    compared = {name: item for name, item in shown.items() if _counts(item) and name not in astray}
+    judged, compared, _ = on_their_sides(screen(store.judged())[0], store.compared(choices))
+    judged = [item for item in judged if _counts(item)]
+    compared = {name: item for name, item in compared.items() if _counts(item)}
     found = [(one.turn.id, one.item, one.turn.answer, one.up, one.people[0]) for one in settle(judged)[0]]
     for item, row in settle_corrections(judged):
         found.append((item.turn.id, item, row.text.strip(), True, row.person_id))

@@ -16,12 +16,13 @@ from typing import TypeVar
 
 from feedback.records import Choice, Judged, Message, is_file, normalise
 from training.records import Example, Source
-from training.screening import LONGEST_ANSWER, held_out, is_echo, screen, unusable
+from training.screening import LONGEST_ANSWER, held_out, is_echo, screen
 from training.settling import (
     Preferred,
     Settled,
     context_key,
     named,
+    on_their_sides,
     question_text,
     settle,
     settle_choices,
@@ -118,14 +119,11 @@ def build(
     """
     limits = limits or Limits()
     kept, counted = screen(judged)
-    turns = {name: item for name, item in (turns_of_choices or {}).items() if not unusable(item)}
-    wrong_side = strays([*kept, *turns.values()])
-    kept = [item for item in kept if item.turn.id not in wrong_side]
-    turns = {name: item for name, item in turns.items() if name not in wrong_side}
+    kept, turns, wrong_side = on_their_sides(kept, turns_of_choices or {})
     settled, cancelled = settle(kept)
     preferred, undecided = settle_choices(choices, turns)
     dropped = Counter(counted) + Counter(undecided)
-    dropped += Counter({"on_both_sides": len(wrong_side), "cancelled": cancelled})
+    dropped += Counter({"on_both_sides": wrong_side, "cancelled": cancelled})
 
     matched, alone = _matched(settled, _partnered(kept, choices))
     found = [*_corrected(kept), *_chosen(preferred), *matched]

@@ -95,6 +95,17 @@ def strays(turns: Collection[Judged]) -> frozenset[str]:
     )
 
 
+def on_their_sides(
+    judged: Sequence[Judged], shown: Mapping[str, Judged]
+) -> tuple[list[Judged], dict[str, Judged], int]:
+    """Both without the `strays` among them, and how many those are. `shown`: turns of choices by id, of which
+    those that can't be used are left out as well; `judged` is screened."""
+    usable = {name: item for name, item in shown.items() if not unusable(item)}
+    astray = strays([*judged, *usable.values()])
+    kept = [item for item in judged if item.turn.id not in astray]
+    return kept, {name: item for name, item in usable.items() if name not in astray}, len(astray)
+
+
 def settle(judged: Iterable[Judged]) -> tuple[list[Settled], int]:
     """The verdict on each answer that was voted on, and on how many answers the votes cancelled.
 
