@@ -129,7 +129,7 @@ def models_of(registry: Registry, account: Account) -> list[dict[str, Any]]:
     """The models that this person may ask by name, as programs see them."""
     made = {routing.LIVE: 0, routing.BASE: 0}
     if account.may("staff"):
-        adapters = (adapter for adapter in registry.all() if not adapter.retired)
+        adapters = (adapter for adapter in registry.all() if not adapter.retired and registry.fits(adapter))
         made |= {adapter.name: int(adapter.created_at.timestamp()) for adapter in adapters}
     return [
         {"id": name, "object": "model", "created": created, "owned_by": "apprentice"}
@@ -346,6 +346,7 @@ def adapters_as_json(registry: Registry) -> list[dict[str, Any]]:
                 "run": adapter.run_id,
                 "rank": adapter.rank,
                 "base": adapter.base,
+                "fits_the_base": registry.fits(adapter),
                 "created_at": adapter.created_at.isoformat(),
                 "outcome": evaluation.outcome if evaluation else None,
                 "reasons": evaluation.reasons if evaluation else [],

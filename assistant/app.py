@@ -63,6 +63,7 @@ from feedback.records import Message
 from feedback.store import Store
 from retrieval.records import RetrievalError
 from training import learned
+from training.base import Base
 from training.canaries import Canaries
 from training.due import Outlook
 from training.monitor import Monitor, watch
@@ -109,7 +110,8 @@ def open_house(settings: Settings) -> House:
     migrations.upgrade(database)
     audit, store = Audit(database), Store(database)
     accounts, runs = Accounts(database), Runs(database, witness=audit.within)
-    registry = Registry(database, settings.home / "adapters", audit.within)
+    base = Base(settings.model_location, settings.home / "base-hash.json")
+    registry = Registry(database, settings.home / "adapters", audit.within, base.made)
     return House(
         settings=settings,
         database=database,

@@ -187,7 +187,10 @@ class Chat:
                 found = (
                     live if live and live.name == name else await to_thread.run_sync(self._registry.get, name)
                 )
-                if name != ask.model and found is not live and await self._is_out(found):
+                if name == ask.model:
+                    if not await to_thread.run_sync(self._registry.fits, found):
+                        raise routing.NoSuchModel(f"`{name}` was trained on another base model")
+                elif found is not live and await self._is_out(found):
                     continue
                 adapter = AdapterRef(name, found.path)
                 await self._engines.ensure(adapter)
@@ -203,7 +206,9 @@ class Chat:
 
     async def _is_out(self, adapter: Adapter) -> bool:
         """Whether nobody may be answered by it who does not ask for it by name."""
-        return adapter.retired or adapter.name in await to_thread.run_sync(self._registry.tainted)
+        if adapter.retired or not await to_thread.run_sync(self._registry.fits, adapter):
+            return True
+        return adapter.name in await to_thread.run_sync(self._registry.tainted)
 
     async def _ground(
         self, ask: Ask, messages: Sequence[Message], sampling: Mapping[str, Any], rival: str | None

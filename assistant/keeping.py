@@ -17,9 +17,14 @@ log = logging.getLogger(__name__)
 
 async def keep_loaded(engines: Engines, registry: Registry) -> None:
     """Keep what answers loaded, also after an engine's restart, and let go of those that nobody uses."""
+    told: str | None = None
     while True:
         try:
             await engines.keep(*await asyncio.to_thread(answering, registry))
+            stranded = await asyncio.to_thread(registry.stranded)
+            if stranded is not None and stranded.name != told:
+                log.warning("%s was trained on another base model; the base answers", stranded.name)
+            told = stranded.name if stranded is not None else None
         except DatabaseUnavailable as error:
             log.warning("%s", error)
         await asyncio.sleep(1)
@@ -30,4 +35,4 @@ def answering(registry: Registry) -> list[AdapterRef]:
     live, canary = registry.live(), registry.canary()
     found = [live] if live is not None else []
     found += [registry.get(canary.adapter)] if canary is not None else []
-    return [AdapterRef(adapter.name, adapter.path) for adapter in found]
+    return [AdapterRef(adapter.name, adapter.path) for adapter in found if registry.fits(adapter)]

@@ -16,7 +16,7 @@ def rival(registry: Registry) -> str | None:
     if registry.canary() is not None:
         return None
     newest = next(iter(registry.all()), None)
-    if newest is None or newest.retired or newest.name in registry.tainted():
+    if newest is None or newest.retired or not registry.fits(newest) or newest.name in registry.tainted():
         return None
     live = next(iter(registry.history(1)), None)
     if live is not None and (live.adapter == newest.name or newest.created_at <= live.at):

@@ -23,6 +23,7 @@ from assistant.settings import read
 from tests import tiny_model
 from tests.running import Running, running, wait_for
 from training import adapters
+from training.base import base_hash
 from training.records import Adapter, Check, Evaluation
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -58,10 +59,11 @@ def names(house: Running, model: Path, tmp_path_factory: pytest.TempPathFactory)
     found = []
     for seed in (1, 2, 3):
         staged = tiny_model.make_adapter(tmp_path_factory.mktemp("staged") / "adapter", model, seed=seed)
-        manifest = {"base": {"location": str(model), "hash": adapters.base_hash(str(model))}}
+        hashed = base_hash(str(model))
+        manifest = {"base": {"location": str(model), "hash": hashed}}
         name, path = adapters.publish(staged, opened.registry.folder, manifest, "# card")
         now = datetime.now(UTC)
-        opened.registry.add(Adapter(name, path, str(model), "0" * 64, None, 8, now))
+        opened.registry.add(Adapter(name, path, str(model), hashed, None, 8, now))
         opened.registry.record(Evaluation(name, None, "passed", (Check("loads", True, "yes"),), {}, now))
         found.append(name)
     opened.close()

@@ -15,7 +15,6 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +40,6 @@ _UNSERVED = (
     "fan_in_fan_out",
 )  # fmt: skip
 _SERVED_INITS = {"gaussian", "eva", "orthogonal", "mica", "lora_ga"}
-_BASE_FILES = re.compile(
-    r"(config|special_tokens_map)\.json|(tokenizer|chat_template|vocab|merges).*|.*\.safetensors(\.index\.json)?"
-)
 
 Header = dict[str, dict[str, Any]]
 
@@ -69,7 +65,7 @@ class AdapterFacts:
 def inspect(folder: Path, *, base: str, base_hash: str, max_rank: int = 32) -> AdapterFacts:
     """Whether the adapter in `folder` may be served on `base`; raises `Refused` with the reason if not.
 
-    `base` is the location that the engine serves, `base_hash` its hash as `base_hash()` gives it.
+    `base` is the location that the engine serves, `base_hash` its hash (`base.py`).
     """
     _check_files(folder)
     config = _object(folder / CONFIG)
@@ -96,7 +92,7 @@ def inspect(folder: Path, *, base: str, base_hash: str, max_rank: int = 32) -> A
 
 def content_hash(folder: Path) -> str:
     """64 hex of configuration and weights: what decides how the adapter answers. Card and manifest don't."""
-    lines = [f"{name} {_sha256(folder / name)}\n" for name in (CONFIG, WEIGHTS)]
+    lines = [f"{name} {sha256_of(folder / name)}\n" for name in (CONFIG, WEIGHTS)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -126,7 +122,7 @@ def publish(staged: Path, home_adapters: Path, manifest: Mapping[str, Any], card
         final = home_adapters / name
         (partial / CARD).write_text(card, encoding="utf-8")
         files = {
-            path.name: {"sha256": _sha256(path), "size": path.stat().st_size}
+            path.name: {"sha256": sha256_of(path), "size": path.stat().st_size}
             for path in sorted(partial.iterdir())
         }
         whole = {**manifest, "name": name, "content_hash": content, "files": files}
@@ -146,7 +142,7 @@ def verify(folder: Path) -> dict[str, Any]:
     if not isinstance(files, dict) or set(files) != present:
         raise Refused(f"{folder.name} does not hold exactly the files of its manifest.")
     for name, facts in files.items():
-        if not isinstance(facts, dict) or _sha256(folder / name) != facts.get("sha256"):
+        if not isinstance(facts, dict) or sha256_of(folder / name) != facts.get("sha256"):
             raise Refused(f"{name} of {folder.name} is not the file that was published.")
     if name_of(content_hash(folder)) != folder.name:
         raise Refused(f"The content of {folder.name} belongs to another name.")
@@ -159,22 +155,6 @@ def sweep(home_adapters: Path) -> int:
     for folder in left:
         shutil.rmtree(folder)
     return len(left)
-
-
-def base_hash(model: str) -> str:
-    """64 hex of a model folder's configuration, tokenizer and weights; of a hub model, its id (and revision).
-
-    Files are hashed once as long as their size and time of change stay.
-    """
-    folder = Path(model)
-    if not folder.is_dir():
-        return hashlib.sha256(f"{model}@{_revision(model)}".encode()).hexdigest()
-    lines = []
-    for path in sorted(folder.iterdir()):
-        if _BASE_FILES.fullmatch(path.name):
-            status = path.stat()
-            lines.append(f"{path.name} {_remembered(str(path), status.st_size, status.st_mtime_ns)}\n")
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
@@ -383,18 +363,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """64 hex of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _remembered(path: str, size: int, changed: int) -> str:
-    return _sha256(Path(path))
-
-
-def _revision(model: str) -> str:
-    """The commit of a hub model in the local cache, or an empty string."""
-    cache = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
-    ref = cache / f"models--{model.replace('/', '--')}" / "refs" / "main"
-    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else ""

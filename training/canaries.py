@@ -19,7 +19,7 @@ from training import taints
 from training.canary import Canary, Decision, Plan, Tally, decide, tally
 from training.records import CanaryAction, CanaryStep, Refused, TrainingError
 from training.registry import BASE, Fence, Registry, one_writer, require, running_canary
-from training.schema import adapters, canaries, promotions
+from training.schema import adapters, canaries
 from training.witness import Witness, unseen
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,6 @@ class Canaries:
         self._registry.check_promotable(name)
         # Read before the canary begins: whatever is said of its answers comes after this.
         mark = self._reader.newest()["ratings"]
-        live = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
         retired = select(adapters.c.retired).where(adapters.c.name == name).with_for_update()
         with self._database.write() as connection:
             if fence is not None:
@@ -86,7 +85,7 @@ class Canaries:
             one_writer(connection)
             if (other := running_canary(connection)) is not None:
                 raise Refused(f"a canary of {other.adapter} is running; stop it first")
-            against = connection.execute(live).scalar()
+            against = self._registry.live_name(connection)
             if against == name:
                 raise Refused(f"{name} is live already")
             if connection.execute(retired).scalar():
@@ -119,6 +118,9 @@ class Canaries:
         canary = self.now()
         if canary is None:
             return None
+        if not self._registry.fits(self._registry.get(canary.adapter)):
+            why = "it was trained on another base model than the one that is served"
+            return canary, Decision("stop", 0.0, why, {})
         return canary, decide(canary, self._tally(canary), self.plan, _now())
 
     def advance(self) -> Decision | None:

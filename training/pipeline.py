@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 from feedback.records import FeedbackError
 from feedback.store import Store
 from training import adapters, evaluation, gathering, kept_back, launcher, probes, recipes
+from training.base import base_hash
 from training.canaries import Canaries
 from training.records import (
     Adapter,
@@ -226,19 +227,19 @@ class Pipeline:
             return await _thread(self._publish_now, attempt)
 
     def _publish_now(self, attempt: Attempt) -> Adapter:
-        base_hash = adapters.base_hash(self.base)
+        hashed = base_hash(self.base)
         # One run trains at a time, so what lies there half published is left from one that was killed.
         adapters.sweep(self.registry.folder)
         staged = attempt.work.adapter
-        facts = adapters.inspect(staged, base=self.base, base_hash=base_hash)
+        facts = adapters.inspect(staged, base=self.base, base_hash=hashed)
         inspected = {"content_hash": facts.content_hash}
-        manifest = attempt.work.manifest(attempt.run, base_hash) | inspected
+        manifest = attempt.work.manifest(attempt.run, hashed) | inspected
         name, path = adapters.publish(staged, self.registry.folder, manifest, adapters.model_card(manifest))
         adapter = Adapter(
             name=name,
             path=path,
             base=self.base,
-            base_hash=base_hash,
+            base_hash=hashed,
             run_id=attempt.run.id,
             rank=facts.rank,
             created_at=datetime.now(UTC),
@@ -270,6 +271,9 @@ class Pipeline:
         work = Workspace(self.home / "runs" / str(adapter.run_id))
         if not work.gathered():
             raise Refused(f"{adapter.name} can't be evaluated: its run's directory {work.folder} is gone")
+        for one in (adapter, against):
+            if one is not None and not await _thread(self.registry.fits, one):
+                raise Refused(f"{one.name} was trained on another base model than the one that is served")
         material = await _thread(self._material, work)
         found = await evaluation.evaluate(self.engine, adapter, against, material)
         await _thread(self.registry.record, found)

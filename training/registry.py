@@ -34,10 +34,18 @@ BASE = "base"
 class Registry:
     """The adapters of one home. Safe to share between threads and processes."""
 
-    def __init__(self, database: Database, folder: Path, witness: Witness = unseen) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        witness: Witness = unseen,
+        fits: Callable[[Adapter], bool] = lambda _: True,
+    ) -> None:
         self._database = database
         self.folder = folder
         self._witness = witness
+        self.fits = fits
+        """Whether an adapter was trained on the base that is served: one that was not answers nobody."""
 
     def add(self, adapter: Adapter, fence: Fence | None = None) -> Adapter:
         """Enter a published adapter as a candidate; entering the same one again changes nothing.
@@ -79,15 +87,22 @@ class Registry:
 
     def live(self) -> Adapter | None:
         """The adapter that answers now; None is the bare base model."""
-        query = (
-            select(adapters)
-            .select_from(promotions.outerjoin(adapters, adapters.c.name == promotions.c.adapter))
-            .order_by(promotions.c.id.desc())
-            .limit(1)
-        )
+        adapter = self._made_live()
+        return adapter if adapter is not None and self.fits(adapter) else None
+
+    def stranded(self) -> Adapter | None:
+        """The adapter that would be live, had it not been trained on another base model; the base answers."""
+        adapter = self._made_live()
+        return None if adapter is None or self.fits(adapter) else adapter
+
+    def live_name(self, connection: Connection) -> str | None:
+        """The name of `live()`, inside a transaction."""
+        adapter = _newest(connection)
+        return adapter.name if adapter is not None and self.fits(adapter) else None
+
+    def _made_live(self) -> Adapter | None:
         with self._database.read() as connection:
-            row = connection.execute(query).first()
-        return None if row is None or row.name is None else _adapter(row)
+            return _newest(connection)
 
     def canary(self) -> Canary | None:
         """The canary that runs now. Every turn asks, so a step is in force from the next turn on."""
@@ -108,8 +123,9 @@ class Registry:
     def promote(self, name: str, *, actor: str, reason: str, fence: Fence | None = None) -> Promotion:
         """Make an adapter live from the next turn on. `base` takes every adapter away.
 
-        Raises `NotFound`, and `Refused` if it is retired, its files are not what they were when it was
-        published, its newest evaluation did not pass, or it learned from somebody whose data was deleted.
+        Raises `NotFound`, and `Refused` if it is retired, was trained on another base model than the one that
+        is served, its files are not what they were when it was published, its newest evaluation did not pass,
+        or it learned from somebody whose data was deleted.
         `fence` as in `add`.
         """
         require(reason)
@@ -156,7 +172,7 @@ class Registry:
             if name is None:
                 return None
             adapter = self.get(name)
-            if not adapter.retired and name not in tainted:
+            if not adapter.retired and name not in tainted and self.fits(adapter):
                 return adapter
         raise Refused("the bare base model is live; there is nothing to go back to")
 
@@ -165,7 +181,7 @@ class Registry:
 
         def fence(connection: Connection) -> None:
             one_writer(connection)
-            if (now := _live_name(connection)) != name:
+            if (now := self.live_name(connection)) != name:
                 raise Refused(f"meanwhile {now or BASE} was made live; look again before you decide")
 
         return fence
@@ -173,6 +189,8 @@ class Registry:
     def _check_servable(self, adapter: Adapter) -> None:
         if adapter.retired:
             raise Refused(f"{adapter.name} is retired")
+        if not self.fits(adapter):
+            raise Refused(f"{adapter.name} was trained on another base model than the one that is served")
         files.verify(adapter.path)
 
     def _write(
@@ -198,7 +216,7 @@ class Registry:
             one_writer(connection)
             if name is not None and connection.execute(retired).scalar():
                 raise Refused(f"{name} is retired")
-            before = _live_name(connection)
+            before = self.live_name(connection)
             if name is not None:
                 taints.check(connection, name)
             # A canary is tried against what is live: with that it ends.
@@ -219,7 +237,7 @@ class Registry:
             done = connection.execute(
                 update(adapters).where(here, adapters.c.retired.is_(False)).values(retired=True)
             )
-            if _live_name(connection) == name:
+            if (made_live := _newest(connection)) is not None and made_live.name == name:
                 raise Refused(f"{name} is live; promote another one or roll back first")
             if (canary := running_canary(connection)) is not None and canary.adapter == name:
                 raise Refused(f"{name} is the canary; stop it first")
@@ -290,9 +308,16 @@ def lineage(history: Sequence[Promotion]) -> list[str | None]:
     return stood
 
 
-def _live_name(connection: Connection) -> str | None:
-    newest = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
-    return connection.execute(newest).scalar()
+def _newest(connection: Connection) -> Adapter | None:
+    """What was made live last; None is the bare base model."""
+    query = (
+        select(adapters)
+        .select_from(promotions.outerjoin(adapters, adapters.c.name == promotions.c.adapter))
+        .order_by(promotions.c.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None or row.name is None else _adapter(row)
 
 
 def _live(name: str | None) -> str:

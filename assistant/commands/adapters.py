@@ -49,7 +49,7 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
     with house_of(home) as house:
         adapter = house.registry.get(name)
         found = house.registry.evaluation(name)
-        live = house.registry.live()
+        live, fits = house.registry.live(), house.registry.fits(adapter)
         history = [row for row in house.registry.history() if row.adapter == name]
         steps = [row for row in house.canaries.history() if row.adapter == name]
         looked = house.canaries.look()
@@ -62,6 +62,7 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
             "name": adapter.name,
             "live": live is not None and live.name == name,
             "retired": adapter.retired,
+            "fits_the_base": fits,
             "path": str(adapter.path),
             "outcome": found.outcome if found else None,
             "reasons": found.reasons if found else [],
@@ -82,7 +83,15 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
 def promote(name: Name, reason: Reason, home: Home = None) -> None:
     """Let an adapter answer from the next turn on; `base` takes every adapter away."""
     with house_of(home) as house:
+        live, found = house.registry.live(), house.registry.evaluation(name)
         row = house.registry.promote(name, actor=who(), reason=reason)
+    before = live.name if live else None
+    if found is not None and found.against != before and before != name:
+        typer.echo(
+            f"note: its evaluation compared it with {found.against or 'base'}, not with {before or 'base'}, "
+            "which it replaces",
+            err=True,
+        )
     typer.echo(f"{row.adapter or 'base'} is live")
 
 

@@ -65,6 +65,7 @@ def status(home: Home = None, as_json: Json = False) -> None:
 
     with house_of(home) as house:
         live, canary = house.registry.live(), house.registry.canary()
+        stranded = house.registry.stranded()
         satisfied = house.store.satisfaction()
         states = Counter(run.state for run in house.runs.all(10_000))
         shown: dict[str, Any] = {
@@ -73,6 +74,7 @@ def status(home: Home = None, as_json: Json = False) -> None:
             "engine": _engine(house.settings) or "ready",
             "model": house.settings.model,
             "live": live.name if live else "base",
+            **({"trained_on_another_base": stranded.name} if stranded else {}),
             "canary": f"{canary.adapter} in {canary.share:.0%} of conversations" if canary else None,
             "runs": dict(states),
             "feedback": house.store.counts(),

@@ -6,7 +6,7 @@ the registry, and decides nothing itself. Each tab's own handlers and drawing st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,7 +160,9 @@ class AdminEvents:
         judged = desk.registry.judged([item.name for item in adapters])
         total = desk.monitor.days.total()
         return {
-            "overview": views.overview(desk.ready(), live, history[0] if history else None, total),
+            "overview": views.overview(
+                desk.ready(), live, history[0] if history else None, total, desk.registry.stranded()
+            ),
             "runs": views.runs(desk.runs.all(_MOST_RUNS)),
             "canary": canary_view.canary(trying, desk.canaries.history(_MOST_STEPS)),
             "adapters": views.adapters(
@@ -168,11 +170,17 @@ class AdminEvents:
                 live.name if live else None,
                 judged,
                 trying[0] if trying else None,
-                desk.registry.tainted(),
+                self._barred(adapters),
             ),
             "promotions": views.promotions(history),
             "comparison": comparison_view.draw(desk.comparison()),
         }
+
+    def _barred(self, adapters: Sequence[Adapter]) -> dict[str, str]:
+        """The adapters that may answer nobody, with the reason."""
+        fits = self._desk.registry.fits
+        barred = {item.name: "of another base model" for item in adapters if not fits(item)}
+        return barred | dict.fromkeys(self._desk.registry.tainted(), "learned from deleted data")
 
     def _noticed(self, account: Account) -> Parts:
         return {

@@ -5,8 +5,9 @@ Pure: takes records, gives HTML with every text escaped. Knows no gradio and no 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any, cast
 
 from assistant.accounts import Account
@@ -36,8 +37,17 @@ _STAGES = {
 }
 
 
-def overview(problem: str | None, live: Adapter | None, newest: Promotion | None, figures: Figures) -> str:
-    """Three cards: the engine, who answers, and the feedback so far."""
+def overview(
+    problem: str | None,
+    live: Adapter | None,
+    newest: Promotion | None,
+    figures: Figures,
+    stranded: Adapter | None = None,
+) -> str:
+    """Three cards: the engine, who answers, and the feedback so far.
+
+    `stranded` would be live, had it not been trained on another base model than the one that is served.
+    """
     engine = (
         _card("Engine", '<span class="dot good"></span>Ready', "Questions are being answered.")
         if problem is None
@@ -49,6 +59,11 @@ def overview(problem: str | None, live: Adapter | None, newest: Promotion | None
         if newest
         else "Nothing has been promoted yet: the bare base model answers."
     )
+    if stranded is not None:
+        since = (
+            f'<span class="mono">{escape(stranded.name)}</span> was trained on another base model. '
+            "Train anew, or set the model back."
+        )
     return f'<div class="cards">{engine}{_card("Live adapter", name, since)}{_feedback(figures)}</div>'
 
 
@@ -66,16 +81,16 @@ def adapters(
     live: str | None,
     judged: Mapping[str, Evaluation | None],
     canary: Canary | None = None,
-    tainted: Collection[str] = (),
+    barred: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The adapters, the newest first, each with the outcome of its newest evaluation.
 
-    `tainted` are those that learned from somebody whose data was deleted.
+    `barred` are those that may answer nobody, each with the reason.
     """
     if not found:
         return nothing("No adapter yet.", "Every run that ends well leaves a candidate here.")
     drawn = (
-        _adapter(item, item.name == live, judged.get(item.name), canary, item.name in tainted)
+        _adapter(item, item.name == live, judged.get(item.name), canary, barred.get(item.name))
         for item in found
     )
     return f'<ol class="list">{"".join(drawn)}</ol>'
@@ -183,16 +198,16 @@ def _reason(run: Run) -> str:
 
 
 def _adapter(
-    item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None, tainted: bool
+    item: Adapter, live: bool, evaluation: Evaluation | None, canary: Canary | None, barred: str | None
 ) -> str:
     badges = ['<span class="badge live">live</span>'] if live else []
     if canary is not None and canary.adapter == item.name:
         badges.append(badge("running", f"canary {canary.share:.0%}"))
     badges += [badge("retired")] if item.retired else []
-    badges += [badge("tainted", "learned from deleted data")] if tainted else []
+    badges += [badge("tainted", barred)] if barred else []
     badges.append(badge(evaluation.outcome) if evaluation else badge("not evaluated"))
     passed = evaluation is not None and evaluation.outcome == "passed"
-    may_promote = passed and not live and not item.retired and not tainted
+    may_promote = passed and not live and not item.retired and not barred
     tried = canary is not None and canary.adapter == item.name
     levers = [button("Look", "adapter_show", name=item.name)]
     if not live and not tried and not item.retired:

@@ -122,6 +122,11 @@ class DecidingEvents:
         if canary is not None:
             text += f"The canary of {canary.adapter} ends with that. "
         text += "Answers that are being written end as they began."
+        if (found := self._desk.registry.evaluation(name)) is not None and found.against != live:
+            text += (
+                f" Its evaluation compared it with {found.against or 'the base model'}, "
+                f"not with what is live: `apprentice evaluate {name}` compares anew."
+            )
         return self._opened(decision, "promote", adapter.name, live, f"Promote {adapter.name}", text)
 
     def _rolling(self, decision: Decision) -> Parts:

@@ -21,6 +21,7 @@ from assistant.accounts import Account
 from assistant.chat import Ask, Begun, Chat
 from assistant.engine.client import Engines
 from assistant.errors import EngineInterrupted, EngineRefused, EngineUnavailable
+from assistant.keeping import answering
 from assistant.routing import NoSuchModel
 from feedback.database import Database
 from feedback.records import NotFound, Turn
@@ -460,6 +461,23 @@ async def test_the_base_can_be_asked_while_an_adapter_is_live(chat: Chat, regist
     live(registry, 1)
     said, (turn,) = await answer(chat, Ask(ANN, HELLO, model="apprentice-base"))
     assert (speakers(said), turn.adapter) == ({"base"}, None)
+
+
+async def test_after_a_change_of_the_base_it_answers_alone_and_its_old_adapters_are_no_models(
+    chat: Chat, registry: Registry, sqlite: Database
+) -> None:
+    old = live(registry, 1)
+    canary(registry, sqlite, 2, 0.999999)
+    registry.fits = lambda _: False
+    said, (turn,) = await answer(chat, Ask(ANN, HELLO))
+    assert (speakers(said), turn.adapter) == ({"base"}, None)
+    assert answering(registry) == []
+    with pytest.raises(NoSuchModel, match="another base model"):
+        await chat.begin(Ask(STAFF, HELLO, model=old))
+    registry.fits = lambda adapter: adapter.name == old
+    assert [one.name for one in answering(registry)] == [old]
+    _, (turn,) = await answer(chat, Ask(ANN, HELLO))
+    assert turn.adapter == old
 
 
 # -- in a canary -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tests import real_engine
 from tests.fake_engine import FakeEngine
 from tests.tiny_model import make_adapter
 from training import screening, starter
+from training.base import base_hash
 from training.comparison import Cell, Comparison
 from training.questions import as_prompts
 from training.raters import Rater
@@ -68,7 +69,8 @@ def live(house: House, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def promoted(house: House, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
-    house.registry.add(Adapter(NAME, path, "org/model", "0" * 64, None, 8, now))
+    base = house.settings.model_location
+    house.registry.add(Adapter(NAME, path, base, base_hash(base), None, 8, now))
     house.registry.record(Evaluation(NAME, None, "passed", (Check("loads", True, "yes"),), {}, now))
     monkeypatch.setattr("training.registry.files.verify", lambda _: None)
     house.registry.promote(NAME, actor="test", reason="test")

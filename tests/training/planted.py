@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from training import adapters, launcher, recipes, starter
+from training.base import base_hash
 from training.gathering import Gathered
 from training.records import Adapter, Example, Message
 from training.starter import asking, cases, heads, skills
@@ -97,7 +98,7 @@ def plant(name: str, folder: Path, pairs: int = 64) -> tuple[Adapter, Workspace]
     work.write(Gathered(examples, []), replace(recipe, epochs=EPOCHS.get(name, 2.0), checkpoint_steps=10_000))
     trained = launcher.launch("local", work.folder, nice=0)
     assert trained.wait() == 0, work.error()
-    facts = adapters.inspect(work.adapter, base=base, base_hash=adapters.base_hash(base))
+    facts = adapters.inspect(work.adapter, base=base, base_hash=base_hash(base))
     manifest = {"content_hash": facts.content_hash}
     name, path = adapters.publish(work.adapter, folder / "adapters", manifest, "")
     return Adapter(name, path, base, "", None, facts.rank, datetime.now(UTC)), work

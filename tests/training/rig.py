@@ -220,13 +220,13 @@ def built(database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, **mor
     for name, act in {"choose": recipe, "parameters_of": lambda _: 1, "device": lambda: "cpu"}.items():
         monkeypatch.setattr(module.recipes, name, act, raising=False)
     scripted: dict[str, Callable[..., Any]] = {
-        "base_hash": lambda _: "b" * 64,
         "inspect": lambda staged, **_: Facts(),
         "model_card": lambda _: "# card",
         "publish": found.publish,
         "verify": found.verify,
         "sweep": lambda _: 0,
     }
+    monkeypatch.setattr(module, "base_hash", lambda _: "b" * 64)
     for name, act in scripted.items():
         monkeypatch.setattr(module.adapters, name, act, raising=False)
     return found

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from tests.tiny_model import make, make_adapter
 from training import adapters
 from training.adapters import CONFIG, WEIGHTS
+from training.base import base_hash
 from training.records import Refused
 
 STEM = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -35,7 +36,7 @@ def adapter(tmp_path: Path, base: Path) -> Path:
 
 
 def inspect(folder: Path, base: Path, **given: Any) -> adapters.AdapterFacts:
-    return adapters.inspect(folder, base=str(base), base_hash=adapters.base_hash(str(base)), **given)
+    return adapters.inspect(folder, base=str(base), base_hash=base_hash(str(base)), **given)
 
 
 def configure(folder: Path, **changes: Any) -> None:
@@ -292,7 +293,7 @@ def test_names_are_made_of_content(adapter: Path, tmp_path: Path, base: Path) ->
 
 def test_publication_and_verification(adapter: Path, tmp_path: Path, base: Path) -> None:
     home = tmp_path / "home" / "adapters"
-    manifest = {"run": "r1", "base": {"location": str(base), "hash": adapters.base_hash(str(base))}}
+    manifest = {"run": "r1", "base": {"location": str(base), "hash": base_hash(str(base))}}
     name, path = adapters.publish(adapter, home, manifest, "# card")
     assert path == home / name
     assert sorted(file.name for file in path.iterdir()) == [
@@ -376,21 +377,6 @@ def test_what_a_kill_left_is_swept(tmp_path: Path) -> None:
     (folder / "lora-000000000000").mkdir()
     assert adapters.sweep(folder) == 1
     assert [path.name for path in folder.iterdir()] == ["lora-000000000000"]
-
-
-def test_the_hash_of_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = make(tmp_path / "model")
-    first = adapters.base_hash(str(folder))
-    (folder / "README.md").write_text("words")
-    assert adapters.base_hash(str(folder)) == first
-    (folder / "chat_template.jinja").write_text("{{ messages }}")
-    assert adapters.base_hash(str(folder)) != first
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub-home"))
-    named = adapters.base_hash("org/model")
-    ref = tmp_path / "hub-home" / "hub" / "models--org--model" / "refs" / "main"
-    ref.parent.mkdir(parents=True)
-    ref.write_text("abc123\n")
-    assert adapters.base_hash("org/model") != named
 
 
 def test_the_card_says_what_the_hub_reads() -> None:

@@ -309,6 +309,17 @@ def test_what_can_not_be_promoted_any_more_is_stopped_and_says_why(
     assert registry.live() is None
 
 
+def test_it_ends_when_another_base_is_served(registry: Registry, canaries: Canaries) -> None:
+    canaries.start(A, **WHY)
+    registry.fits = lambda _: False
+    decision = canaries.advance()
+    assert decision is not None
+    assert (decision.action, canaries.now()) == ("stop", None)
+    assert "another base model" in canaries.history(1)[0].reason
+    with pytest.raises(Refused, match="another base model"):
+        canaries.start(A, **WHY)
+
+
 def test_two_workers_take_each_step_once(
     database: Database, registry: Registry, canaries: Canaries, store: Store
 ) -> None:

@@ -19,6 +19,7 @@ from tests import tiny_model
 from tests.training.rig import Rig, Training, built, rig
 from training import pipeline as module
 from training import runs as runs_module
+from training.base import base_hash
 from training.canaries import Canaries
 from training.records import LostLease, Refused, Run, TrainingError
 from training.registry import Registry
@@ -208,7 +209,8 @@ def test_with_real_files_an_adapter_is_what_was_trained_and_stays_so(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tiny_model.make(tmp_path / "base")
-    for name in ("base_hash", "inspect", "model_card", "verify", "sweep", "publish"):
+    monkeypatch.setattr(module, "base_hash", base_hash)
+    for name in ("inspect", "model_card", "verify", "sweep", "publish"):
         monkeypatch.setattr(module.adapters, name, getattr(REAL, name))
     poll = Training.poll
 

@@ -315,6 +315,39 @@ def test_the_way_back_does_not_lead_to_files_that_changed(registry: Registry, ta
     assert registry.rollback(**WHY).adapter is None
 
 
+def test_an_adapter_of_another_base_answers_nobody_until_that_base_is_back(registry: Registry) -> None:
+    candidates(registry, A, B)
+    registry.promote(A, **WHY)
+    registry.promote(B, **WHY)
+    registry.fits = lambda adapter: adapter.name != B
+    assert live(registry) is None
+    assert (stranded := registry.stranded()) is not None
+    assert stranded.name == B
+    with pytest.raises(Refused, match="another base model"):
+        registry.promote(B, **WHY)
+    with pytest.raises(Refused, match="meanwhile base"):
+        registry.promote(A, **WHY, fence=registry.still_live(B))
+    registry.fits = lambda _: True
+    assert live(registry) == B
+    assert registry.stranded() is None
+
+
+def test_the_way_back_passes_over_what_is_of_another_base(registry: Registry) -> None:
+    candidates(registry, A, B, C)
+    for name in (A, B, C):
+        registry.promote(name, **WHY)
+    registry.fits = lambda adapter: adapter.name != B
+    assert registry.rollback(**WHY).adapter == A
+
+
+def test_with_another_base_an_admin_promotes_over_the_base(registry: Registry) -> None:
+    candidates(registry, A, B)
+    registry.promote(A, **WHY)
+    registry.fits = lambda adapter: adapter.name != A
+    registry.promote(B, **WHY, fence=registry.still_live(None))
+    assert live(registry) == B
+
+
 def test_a_rollback_needs_no_new_evaluation(registry: Registry) -> None:
     candidates(registry, A, B)
     registry.promote(A, **WHY)

@@ -67,6 +67,32 @@ def test_one_adapter_is_shown_with_where_it_comes_from_and_its_promotions(cli: C
     assert "loss 0.5" in text
 
 
+def test_another_base_model_is_told_wherever_adapters_are(cli: Cli, house: House) -> None:
+    candidate(house, ONE)
+    assert cli("adapters", "promote", ONE, *WHY).err == ""
+    with house.database.write() as connection:
+        connection.exec_driver_sql("UPDATE adapters SET base = 'org/older'")
+    (row,) = json.loads(cli("adapters", "list", "--json").out)
+    assert (row["live"], row["fits_the_base"]) == (False, False)
+    assert "fits the base: no" in cli("adapters", "show", ONE).out
+    shown = json.loads(cli("status", "--json").out)
+    assert (shown["live"], shown["trained_on_another_base"]) == ("base", ONE)
+    done = cli("adapters", "promote", ONE, *WHY)
+    assert done.status == 1
+    assert "another base model" in done.err
+    done = cli("evaluate", ONE)
+    assert done.status != 0
+
+
+def test_a_promotion_over_what_it_was_not_measured_against_is_noted(cli: Cli, house: House) -> None:
+    candidate(house, ONE)
+    candidate(house, TWO)
+    cli("adapters", "promote", ONE, *WHY)
+    done = cli("adapters", "promote", TWO, *WHY)
+    assert (done.status, done.out) == (0, f"{TWO} is live\n")
+    assert f"compared it with base, not with {ONE}" in done.err
+
+
 def test_the_way_there_and_back(cli: Cli, house: House) -> None:
     candidate(house, ONE)
     candidate(house, TWO)

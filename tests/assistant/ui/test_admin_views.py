@@ -53,6 +53,10 @@ def test_the_overview_says_what_answers_and_why_not() -> None:
     assert "Not ready" in html
     assert "It is starting." in html
     assert "by ana: better" in html
+    html = views.overview(
+        None, None, Promotion(1, "x", "promote", "ana", "better", NOON), Figures(), adapter()
+    )
+    assert "was trained on another base model" in html
 
 
 def test_a_run_says_how_far_it_is_and_what_it_learns_from() -> None:
@@ -90,8 +94,8 @@ def test_only_what_passed_and_is_not_live_can_be_promoted() -> None:
     assert "adapter_promote" not in views.adapters([one], None, {one.name: None})
     retired = adapter(retired=True)
     assert "adapter_promote" not in views.adapters([retired], None, {one.name: evaluation()})
-    html = views.adapters([one], None, {one.name: evaluation()}, None, [one.name])
-    assert "learned from deleted data" in html
+    html = views.adapters([one], None, {one.name: evaluation()}, None, {one.name: "of another base model"})
+    assert "of another base model" in html
     assert "adapter_promote" not in html
 
 

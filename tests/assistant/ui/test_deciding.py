@@ -53,6 +53,7 @@ async def test_promoting_needs_a_reason_and_is_written_down(
     assert parts["decision"]["visible"] is True
     assert f"Promote {ONE}" in parts["question"]
     assert "in place of the base model" in parts["question"]
+    assert "not with what is live" not in parts["question"]
     parts = await deciding.decide(decision, "  ", ana())
     assert "needs a reason" in parts["refusal"]["value"]
     assert live(house) is None
@@ -85,6 +86,14 @@ async def test_rolling_back_names_where_it_goes_and_back_to_base(
     assert f"in place of {ONE}" in parts["question"]
     await deciding.decide(decision, "start over", ana())
     assert live(house) is None
+
+
+async def test_the_question_says_when_the_evaluation_was_beside_another(
+    house: House, deciding: DecidingEvents, adapters: None
+) -> None:
+    house.registry.promote(TWO, actor="ana", reason="x")
+    parts = await deciding.ask_promote(Decision(), ana(), event(name=ONE))
+    assert "compared it with the base model, not with what is live" in parts["question"]
 
 
 @pytest.mark.parametrize("act", ["promote", "rollback", "canary"])

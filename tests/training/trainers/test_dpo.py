@@ -16,6 +16,7 @@ from tests.tiny_model import make
 from tests.training.trainers.forks import Forks
 from tests.training.trainers.pairs import example, run_dir
 from training import adapters
+from training.base import base_hash
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ def test_what_a_run_leaves(plain: Path, base: Path) -> None:
         "adapter", "examples.jsonl", "metrics.json", "progress.jsonl", "recipe.json"
     ]  # fmt: skip
     assert names(plain / "adapter") == ["adapter_config.json", "adapter_model.safetensors"]
-    facts = adapters.inspect(plain / "adapter", base=str(base), base_hash=adapters.base_hash(str(base)))
+    facts = adapters.inspect(plain / "adapter", base=str(base), base_hash=base_hash(str(base)))
     assert (facts.rank, facts.untrained) == (8, False)
     found = metrics(plain)
     assert (found["rows_in"], found["rows_used"], found["dropped_ids"]) == (24, 24, [])
@@ -207,7 +208,7 @@ def test_a_base_that_can_not_chat_is_bad_input(tmp_path: Path, base: Path, forks
 def test_other_recipes_train_too(tmp_path: Path, base: Path, forks: Forks, changes: dict[str, Any]) -> None:
     folder = run_dir(tmp_path / "run", base, 8, epochs=1, **changes)
     assert forks.run(folder) == 0
-    adapters.inspect(folder / "adapter", base=str(base), base_hash=adapters.base_hash(str(base)))
+    adapters.inspect(folder / "adapter", base=str(base), base_hash=base_hash(str(base)))
 
 
 def test_weights_are_how_often_a_pair_is_seen(tmp_path: Path, base: Path, forks: Forks) -> None:
