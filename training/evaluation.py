@@ -5,6 +5,7 @@ Gathers figures; `gate.py` decides on them. Talks to the engine that is handed i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -123,7 +124,8 @@ async def _measure(
         ),
         "guards": findings.guards(material.probes, base, theirs, ours),
         "evidence": [
-            findings.ranked(kept_back, base, theirs, ours),
+            # Seconds where some thousand votes are dealt anew; the run's heartbeat goes on.
+            await asyncio.to_thread(findings.ranked, kept_back, base, theirs, ours),
             findings.judged(kept_back, prompts, theirs, ours),
         ],
         "health": dict(material.health),

@@ -11,6 +11,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MANY = 100
+"""Ups, and downs, from which on the variance of `ranking` is trusted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mean:
@@ -87,6 +90,46 @@ def ranking(
         return [difference + weight * (a - b - difference) for a, b in zip(own, other, strict=True)]
 
     return influence(first, others[0]), influence(second, others[1])
+
+
+def by_luck(
+    ups: Sequence[float], downs: Sequence[float], against: tuple[Sequence[float], Sequence[float]] | None
+) -> float:
+    """The chance that scores which know nothing of the votes rank them so well (than `against` does).
+
+    With few votes the variance of `ranking` is too small: five against five pass at 0.025 in 0.040 of all
+    cases. This asks of the votes alone: all ways of dealing ups and downs over the scores, or, against other
+    scores, of swapping the two ranks of a vote (Venkatraman and Begg, "A distribution-free procedure for
+    comparing receiver operating characteristic curves from a paired experiment", 1996). Of more than 99,999
+    ways so many are drawn, always the same ones. It takes each vote for somebody's own. From `MANY` of each
+    on it says nothing (0.0): there the variance is good, and a chance below 1 in 100,000 can't be drawn.
+    """
+    import numpy as np
+    from scipy.stats import permutation_test, rankdata
+
+    up = len(ups)
+    if min(up, len(downs)) >= MANY:
+        return 0.0
+    ours = rankdata([*ups, *downs])
+    if against is None:
+        rows: tuple[Any, ...] = (ours[:up], ours[up:])
+        kind, statistic = "independent", lambda a, b, axis: np.mean(a, axis) - np.mean(b, axis)
+    else:
+        rows = (ours, rankdata([*against[0], *against[1]]))
+        weights = np.array([1 / up] * up + [-1 / len(downs)] * len(downs))
+        kind, statistic = "samples", lambda a, b, axis: np.sum((a - b) * weights, axis)
+    found = permutation_test(
+        rows,
+        statistic,
+        permutation_type=kind,
+        vectorized=True,
+        n_resamples=99_999,
+        batch=1_000,
+        alternative="greater",
+        axis=-1,
+        rng=0,
+    )
+    return float(found.pvalue)
 
 
 def _placements(ups: Sequence[float], downs: Sequence[float]) -> tuple[list[float], list[float], float]:

@@ -6,7 +6,7 @@ Takes what `evaluation.py` had the engine say; gives what `gate.py` decides on.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
 from statistics import fmean
@@ -14,7 +14,7 @@ from typing import Any
 
 from feedback.deleting import GONE
 from training import gate, probes
-from training.evidence import Mean, clustered, ranking
+from training.evidence import Mean, by_luck, clustered, ranking
 from training.kept_back import KeptBack
 from training.probes import Probe
 from training.records import Message
@@ -68,10 +68,13 @@ def ranked(kept_back: KeptBack, base: Side, theirs: Side, ours: Side) -> gate.Ev
 
     if not all(isfinite(gained(ours, place)) for place in read):
         return gate.Evidence(name, None, "its log-probabilities are no numbers")
-    values = ranking(*split(ours), against=None if theirs is base else split(theirs))
+    against = None if theirs is base else split(theirs)
+    values = ranking(*split(ours), against)
     area, before = _area(*split(ours)), 0.5 if theirs is base else _area(*split(theirs))
     chosen = [opinions[place] for place in (*ups, *downs)]
     gain, by = _by_person([*values[0], *values[1]], [(one.person, one.question) for one in chosen])
+    if gain is not None:
+        gain = replace(gain, p=max(gain.p, by_luck(*split(ours), against)))
     said = f"ranks {area:.0%} of good above bad answers, live {before:.0%}"
     return gate.Evidence(name, gain, said if gain else "by one voice only", by)
 

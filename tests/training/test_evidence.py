@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evidence import clustered, ranking, share
+from training.evidence import by_luck, clustered, ranking, share
 
 
 def _votes(noise: np.random.Generator, wins: float, people: int, each: int, own: float) -> list[float]:
@@ -101,3 +103,30 @@ def test_a_ranking_by_chance_seldom_looks_better_than_a_coin() -> None:
         found = clustered([*values[0], *values[1]], people)
         lucky += found is not None and found.p <= 0.05
     assert lucky <= 50  # 30 are expected
+
+
+def test_few_votes_pass_by_luck_no_more_often_than_is_allowed() -> None:
+    """All ways of dealing five ups and five downs over ten scores, which is what luck does."""
+    places, chances = range(10), []
+    for ups in combinations(places, 5):
+        downs = [place for place in places if place not in ups]
+        chances.append(by_luck(ups, downs, None))
+    for allowed in (0.05, 0.025, 0.0125, 0.005):
+        assert sum(chance <= allowed for chance in chances) <= allowed * len(chances)
+    assert min(chances) == pytest.approx(1 / len(chances))
+
+
+def test_a_twin_is_no_better_than_the_other_by_luck_more_often_than_is_allowed() -> None:
+    noise, chances = np.random.default_rng(11), []
+    for _ in range(300):
+        ours, theirs = noise.normal(size=(2, 12))
+        chances.append(by_luck(ours[:5], ours[5:], (theirs[:5], theirs[5:])))
+    assert sum(chance <= 0.05 for chance in chances) <= 25  # 15 are expected
+
+
+def test_what_ranks_right_where_the_other_ranks_wrong_is_no_luck() -> None:
+    ups, downs = [10.0 + one for one in range(8)], [float(one) for one in range(8)]
+    assert by_luck(ups, downs, None) < 0.001
+    assert by_luck(ups, downs, (downs, ups)) < 0.001
+    assert by_luck(ups, downs, (ups, downs)) > 0.5
+    assert by_luck([1.0] * 8, [1.0] * 8, None) == 1.0
