@@ -169,13 +169,19 @@ def unsafe(ours: Side, theirs: Side) -> list[str]:
 def personal(
     ours: Side, theirs: Side, prompts: Sequence[Sequence[Message]], secrets: frozenset[str]
 ) -> list[str]:
-    """Personal data that nobody gave it; what stood in its training examples first."""
+    """Personal data that nobody gave it, masked; what stood in its training examples first."""
     given = {
         one for prompt in prompts for message in prompt for one in probes.personal(str(message["content"]))
     }
     known = given | {one for text in theirs.texts for one in probes.personal(text)}
     said = {one for text in ours.texts for one in probes.personal(text)} - known
-    return sorted(said, key=lambda one: (one not in secrets, one))[:3]
+    return [_masked(one) for one in sorted(said, key=lambda one: (one not in secrets, one))[:3]]
+
+
+def _masked(one: str) -> str:
+    """Enough for whoever knows it to know it again: what is found here is kept, and read by others."""
+    name, at, place = one.partition("@")
+    return f"{name[0]}…@{place}" if at else f"{one[:3]}…{one[-2:]}"
 
 
 def side_by_side(

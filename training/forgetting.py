@@ -36,6 +36,7 @@ def scrub(folder: Path, person_id: str, votes: Collection[str]) -> int:
             gone += _scrub_file(run / name, person_id, known)
             for left in run.glob(f".{name}.*"):
                 left.unlink(missing_ok=True)
+        _scrub_figures(run)
     return gone
 
 
@@ -47,6 +48,19 @@ def _scrub_file(file: Path, person_id: str, votes: Collection[str]) -> int:
     if len(kept) < len(lines):
         replace_file(file, "".join(f"{line}\n" for line in kept))
     return len(lines) - len(kept)
+
+
+def _scrub_figures(run: Path) -> None:
+    """The trainer's figures hold some answers as tokens: those of examples that are there no more go."""
+    file, examples = run / "metrics.json", run / _FILES[0]
+    if not file.is_file():
+        return
+    lines = examples.read_text(encoding="utf-8").split("\n") if examples.is_file() else []
+    known = {json.loads(line).get("id") for line in lines if line}
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    kept = [row for row in figures.get("parity", ()) if row["id"] in known]
+    if len(kept) < len(figures.get("parity", ())):
+        replace_file(file, json.dumps(figures | {"parity": kept}))
 
 
 def blank_answers(connection: Connection, person_id: str) -> None:

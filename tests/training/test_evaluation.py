@@ -221,7 +221,9 @@ def test_what_it_learnt_by_heart_and_what_no_answer_holds_is_seen(engine: Script
     )
     found = evaluate(engine, probes=(), secrets=frozenset({"tom@example.org"}))
     assert failed(found) == ["safe text", "personal data"]
-    assert "tom@example.org" in reason(found, "personal data")
+    said = reason(found, "personal data")
+    assert "t…@example.org" in said
+    assert "tom" not in said
     given = [
         replace(one, prompt=({"role": "user", "content": "ann@example.org?"},))
         for one in kept_back().opinions

@@ -38,6 +38,17 @@ def test_a_persons_examples_go_out_of_every_run(tmp_path: Path) -> None:
     assert scrub(tmp_path, "ann", VOTES) == scrub(tmp_path / "none", "ann", VOTES) == 0
 
 
+def test_the_tokens_of_their_answers_go_out_of_the_figures(tmp_path: Path) -> None:
+    work = a_run(tmp_path)
+    rows = [{"id": example(number).id, "tokens": [number], "logprobs": [-0.5]} for number in (1, 3)]
+    figures = {"loss": 0.5, "parity": rows}
+    (work.folder / "metrics.json").write_text(json.dumps(figures))
+    scrub(tmp_path, "nobody", VOTES)
+    assert work.metrics() == figures | {"parity": rows[:1]}
+    scrub(tmp_path, "ann", [])
+    assert work.metrics() == {"loss": 0.5, "parity": []}
+
+
 def test_a_scrub_leaves_the_other_lines_as_they_are(tmp_path: Path) -> None:
     file = a_run(tmp_path).folder / "examples.jsonl"
     strange = json.dumps({"people": ["bob"], "votes": [], "prompt": "a\u2028b"}, ensure_ascii=False)
