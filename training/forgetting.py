@@ -20,7 +20,7 @@ from training.records import Refused, Run
 from training.runs import Runs
 from training.schema import evaluations
 from training.taints import learned_from
-from training.workspace import replace_file
+from training.workspace import Workspace, replace_file
 
 _FILES = ("examples.jsonl", "held_out.jsonl")
 
@@ -32,6 +32,9 @@ def scrub(folder: Path, person_id: str, votes: Collection[str]) -> int:
     """
     known, gone = frozenset(votes), 0
     for run in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _holds(run, person_id, known):
+            # Before the lines, by which it is known.
+            Workspace(run).abandon()
         for name in _FILES:
             gone += _scrub_file(run / name, person_id, known)
             for left in run.glob(f".{name}.*"):
@@ -104,10 +107,14 @@ def end_runs(runs: Runs, folder: Path, person_id: str, votes: Collection[str]) -
 def _may_hold(run: Run, folder: Path, person_id: str, votes: Collection[str]) -> bool:
     if not (folder / run.id / "gathered.json").is_file():
         return run.state == "running"
-    known = frozenset(votes)
-    found = (folder / run.id / name for name in _FILES)
+    return _holds(folder / run.id, person_id, frozenset(votes))
+
+
+def _holds(run: Path, person_id: str, votes: Collection[str]) -> bool:
+    """Whether an example in this directory is of this person or from these opinions."""
+    found = (run / name for name in _FILES)
     lines = (line for file in found if file.is_file() for line in file.read_text("utf-8").split("\n") if line)
-    return any(learned_from(json.loads(line), person_id, known) for line in lines)
+    return any(learned_from(json.loads(line), person_id, votes) for line in lines)
 
 
 def _alive(run: Run) -> bool:

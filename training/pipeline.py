@@ -104,10 +104,12 @@ class Pipeline:
                 outcome = await self._decide(attempt, adapter)
             return await _thread(self.runs.finish, attempt.run, "done", outcome)
         except Cancelled:
+            await _thread(attempt.work.abandon)
             return await _thread(self.runs.finish, run, "cancelled", "cancelled by hand")
         except Stopped:
             return await _thread(self.runs.release, run)
         except (Failed, Refused) as error:
+            await _thread(attempt.work.abandon)
             return await _thread(self.runs.finish, run, "failed", str(error))
 
     @asynccontextmanager

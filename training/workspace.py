@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -49,6 +50,11 @@ class Workspace:
     def trained(self) -> bool:
         """Whether the trainer came to its end: its metrics are written last."""
         return (self.folder / "metrics.json").is_file()
+
+    def abandon(self) -> None:
+        """Delete what a run that won't go on leaves half done: the trainer's notes hold texts as tokens."""
+        for name in ("checkpoints", "scratch", ".adapter.partial"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def write(self, gathered: Gathered, recipe: Recipe) -> None:
         """Keep the examples and the recipe."""

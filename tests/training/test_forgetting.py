@@ -49,6 +49,18 @@ def test_the_tokens_of_their_answers_go_out_of_the_figures(tmp_path: Path) -> No
     assert work.metrics() == {"loss": 0.5, "parity": []}
 
 
+def test_what_a_run_of_theirs_left_half_done_goes_and_that_of_others_stays(tmp_path: Path) -> None:
+    theirs, others = a_run(tmp_path, "run-1"), a_run(tmp_path, "run-2")
+    (others.folder / "examples.jsonl").write_text("")
+    (others.folder / "held_out.jsonl").write_text("")
+    for work in (theirs, others):
+        for name in ("checkpoints", "scratch"):
+            (work.folder / name).mkdir()
+    scrub(tmp_path, "ann", [])
+    assert not {path.name for path in theirs.folder.iterdir()} & {"checkpoints", "scratch"}
+    assert {path.name for path in others.folder.iterdir()} >= {"checkpoints", "scratch"}
+
+
 def test_a_scrub_leaves_the_other_lines_as_they_are(tmp_path: Path) -> None:
     file = a_run(tmp_path).folder / "examples.jsonl"
     strange = json.dumps({"people": ["bob"], "votes": [], "prompt": "a\u2028b"}, ensure_ascii=False)

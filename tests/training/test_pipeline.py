@@ -524,6 +524,8 @@ def test_cancelled_in_the_middle_it_ends_soon_and_the_trainer_with_it(
     async def main() -> Run:
         work = asyncio.create_task(rig.work(auto_promote=True))
         await until(lambda: underway(rig, where))
+        for name in ("checkpoints", "scratch"):
+            (rig.home / "runs" / run.id / name).mkdir(parents=True)
         rig.runs.cancel(run.id)
         async with asyncio.timeout(10):
             ended = await work
@@ -532,6 +534,8 @@ def test_cancelled_in_the_middle_it_ends_soon_and_the_trainer_with_it(
 
     ended = asyncio.run(main())
     assert (ended.state, ended.reason) == ("cancelled", "cancelled by hand")
+    left = {path.name for path in (rig.home / "runs" / run.id).iterdir()}
+    assert not left & {"checkpoints", "scratch"}
     assert all(training.stopped for training in rig.trainings)
     assert rig.engine.running == 0
     assert rig.live is None
