@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from training.evidence import Mean, share
-from training.records import Check, Outcome
+from training.records import BETTER, Check, Outcome
 
 OTHER_TOKENS = 1e9
 """Stands for a difference where trainer and engine split the same answer into different tokens."""
@@ -133,17 +133,17 @@ def _better(found: Measured, thresholds: Thresholds, place: int) -> Check:
     had = [one for one in found.evidence if one.gain is not None]
     said = "; ".join(_told(one) for one in found.evidence) or "nothing was voted on that is held out"
     if not had:
-        return Check("better answers", None, said)
+        return Check(BETTER, None, said)
     alpha = share(thresholds.chance, place) / len(had)
     budget = f"p must be at most {alpha:.3g}: look {place} of this month, {len(had)} kinds of evidence"
     gains = [one.gain for one in had if one.gain is not None]
     if any(gain.high < 0 or gain.mean < -thresholds.harm for gain in gains):
-        return Check("better answers", False, f"worse than what is live: {said}")
+        return Check(BETTER, False, f"worse than what is live: {said}")
     if all(gain.mean <= 0 for gain in gains):
-        return Check("better answers", False, f"no better than what is live: {said}")
+        return Check(BETTER, False, f"no better than what is live: {said}")
     if any(gain.p <= alpha for gain in gains):
-        return Check("better answers", True, said)
-    return Check("better answers", None, f"it may be luck: {said} ({budget}); more votes will do")
+        return Check(BETTER, True, said)
+    return Check(BETTER, None, f"it may be luck: {said} ({budget}); more votes will do")
 
 
 def _told(one: Evidence) -> str:

@@ -262,7 +262,7 @@ class Pipeline:
             if canary is not None and canary.adapter == adapter.name:
                 return "its canary is running already"
             found = await self.evaluate(adapter, live)
-        reason = "; ".join(found.reasons)
+        reason = "; ".join(found.decisive)
         if found.outcome == "passed" and self.auto_promote:
             done = await _thread(self._take_over, attempt, adapter.name, live, reason)
             return f"passed and {done}: {reason}"

@@ -195,6 +195,10 @@ class Check:
     detail: str
 
 
+BETTER = "better answers"
+"""The check that asks for evidence; all others are guards."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What was found out about a candidate, beside the adapter that was live at that moment."""
@@ -211,6 +215,16 @@ class Evaluation:
         """Each check in words, failures first."""
         ordered = sorted(self.checks, key=lambda check: (check.passed is True, check.passed is None))
         return [f"{check.name}: {check.detail}" for check in ordered]
+
+    @property
+    def decisive(self) -> list[str]:
+        """The checks that the outcome rests on, in words: who wants all of them reads the report."""
+        wanted = {"rejected": False, "not_enough_evidence": None}.get(self.outcome, True)
+        found = [check for check in self.checks if check.passed is wanted]
+        if self.outcome == "passed":
+            # That nothing speaks against it is said by the outcome.
+            found = [check for check in found if check.name == BETTER] or found
+        return [f"{check.name}: {check.detail}" for check in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,15 +175,18 @@ def _form() -> dict[str, Any]:
             elem_id="correction",
         )
         changed = _html("difference", js_on_load=None)
-        approve = gr.Checkbox(
-            label="Use for similar questions from now on",
-            value=True,
-            visible=False,
-            container=False,
-            elem_id="approve-correction",
-        )
         problem = _html("problem", js_on_load=None, visible=False)
         with gr.Row(elem_id="form-buttons"):
+            # Ticked as it comes: it must be seen by whoever sends.
+            approve = gr.Checkbox(
+                label="Use for similar questions from now on",
+                value=True,
+                visible=False,
+                container=False,
+                elem_id="approve-correction",
+                scale=0,
+                min_width=0,
+            )
             close = gr.Button("Close", size="sm", elem_id="close-form", scale=0)
             submit = gr.Button("Send feedback", variant="primary", size="sm", elem_id="send-form", scale=0)
     return {

@@ -46,6 +46,7 @@ def test_a_run_ends_with_a_candidate_that_waits_for_an_admin(rig: Rig) -> None:
     assert (run.state, run.adapter) == ("done", rig.name())
     assert run.reason.startswith("passed: ")
     assert "ranks 100% of good above bad answers, live 50%" in run.reason
+    assert "flattery" not in run.reason, "what did not decide stands in the report"
     assert run.counts == {"training": 8, "held_out": 12}
     assert set(run.seconds) == {"gather", "train", "publish", "evaluate"}
     assert rig.live is None
