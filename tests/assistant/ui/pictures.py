@@ -182,6 +182,9 @@ def main(folder: Path) -> None:
             pass
         review_page.furnish(site)
         for name, look in LOOKS.items() if folder != FOLDER else [("", {})]:
+            # Dozens of open pages would draw so slowly that some never come to what is waited for.
+            for before in browser.contexts:
+                before.close()
             _around(partial(opened, **look), take, name)
             _side_by_side(site, opened("/", f"chooser{name}", **look), partial(take, name=f"choice{name}"))
         browser.close()
