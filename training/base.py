@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import threading
 import uuid
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ class Base:
     def __init__(self, model: str, memory: Path) -> None:
         self.model = model
         self._memory = memory
+        self._one_at_a_time = threading.Lock()
 
     def made(self, adapter: Adapter) -> bool:
         """Whether the adapter was trained on this model.
@@ -52,6 +54,10 @@ class Base:
         """As `base_hash`. Raises `OSError`."""
         if not Path(self.model).is_dir():
             return base_hash(self.model)
+        with self._one_at_a_time:
+            return self._hash()
+
+    def _hash(self) -> str:
         now = {"model": self.model, "files": [_state(path) for path in _files(self.model)]}
         known = self._remembered()
         if {name: known.get(name) for name in now} == now and isinstance(known.get("hash"), str):

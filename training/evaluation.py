@@ -124,7 +124,7 @@ async def _measure(
         ),
         "guards": findings.guards(material.probes, base, theirs, ours),
         "evidence": [
-            # Seconds where some thousand votes are dealt anew; the run's heartbeat goes on.
+            # Few votes are dealt anew a hundred thousand times; the run's heartbeat goes on.
             await asyncio.to_thread(findings.ranked, kept_back, base, theirs, ours),
             findings.judged(kept_back, prompts, theirs, ours),
         ],

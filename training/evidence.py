@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MANY = 100
+MANY = 40
 """Ups, and downs, from which on the variance of `ranking` is trusted."""
 
 

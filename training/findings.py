@@ -163,7 +163,7 @@ def unsafe(ours: Side, theirs: Side) -> list[str]:
     """Answers with words that none may hold; what the live adapter says too is not this one's fault."""
     known = {found[0].lower() for text in theirs.texts for found in [probes.UNSAFE.search(text)] if found}
     found = [(text, word) for text in ours.texts if (word := probes.UNSAFE.search(text))]
-    return [text[:200] for text, word in found if word[0].lower() not in known][:3]
+    return [probes.masked(text)[:200] for text, word in found if word[0].lower() not in known][:3]
 
 
 def personal(
@@ -175,20 +175,15 @@ def personal(
     }
     known = given | {one for text in theirs.texts for one in probes.personal(text)}
     said = {one for text in ours.texts for one in probes.personal(text)} - known
-    return [_masked(one) for one in sorted(said, key=lambda one: (one not in secrets, one))[:3]]
-
-
-def _masked(one: str) -> str:
-    """Enough for whoever knows it to know it again: what is found here is kept, and read by others."""
-    name, at, place = one.partition("@")
-    return f"{name[0]}…@{place}" if at else f"{one[:3]}…{one[-2:]}"
+    # What is found here is kept, and read by others.
+    return [probes.masked(one) for one in sorted(said, key=lambda one: (one not in secrets, one))[:3]]
 
 
 def side_by_side(
     base: Side, theirs: Side, ours: Side, shown: Sequence[tuple[str, str]]
 ) -> list[dict[str, Any]]:
-    """What base, live and candidate answered, for whoever reads the report. `shown`: held-out questions,
-    each with the person who asked it."""
+    """What base, live and candidate answered, for whoever reads the report, personal data masked. `shown`:
+    held-out questions, each with the person who asked it."""
 
     def row(question: str, said: Callable[[Side], str | None]) -> dict[str, Any]:
         return {"question": question, "base": said(base), "live": said(theirs), "candidate": said(ours)}
@@ -211,8 +206,12 @@ def blanked(
 
 
 def _said(place: int, side: Side) -> str | None:
-    return side.sound[place]
+    return _shown(side.sound[place])
 
 
 def _drawn(place: int, side: Side) -> str | None:
-    return next(iter(side.fresh[place]), None)
+    return _shown(next(iter(side.fresh[place]), None))
+
+
+def _shown(text: str | None) -> str | None:
+    return None if text is None else probes.masked(text)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -22,7 +22,6 @@ from feedback.reading import Reader
 from training.records import Run
 from training.registry import BASE
 from training.runs import Runs
-from training.taints import Taints
 
 log = logging.getLogger(__name__)
 
@@ -142,13 +141,18 @@ class Monitor:
     """Days and alerts of one home. Safe to share between threads; every process may have one."""
 
     def __init__(
-        self, days: Days, alerts: Alerts, runs: Runs, reader: Reader, taints: Taints | None = None
+        self,
+        days: Days,
+        alerts: Alerts,
+        runs: Runs,
+        reader: Reader,
+        tainted: Callable[[], Alarm | None] = lambda: None,
     ) -> None:
         self.days = days
         self.alerts = alerts
         self.runs = runs
         self._reader = reader
-        self._taints = taints
+        self._tainted = tainted
 
     def step(self, *, beat: bool) -> bool:
         """Take in some of what is new; once all is in, settle the alerts. Returns whether more waits.
@@ -171,7 +175,7 @@ class Monitor:
             failing(self.days.newest(_NEWEST, now), ("answers_fail", "") in lasting),
             parked(self.runs.all(20)),
             silent(self.days.mark().beat_at, self._waits(), now),
-            self._taints.alarm() if self._taints else None,
+            self._tainted(),
         ]
         return [alarm for alarm in found if alarm] + drifting(self.changes(now.date()), lasting)
 

@@ -31,6 +31,7 @@ from training.records import (
     Example,
     LostLease,
     Message,
+    NotFound,
     Refused,
     Run,
     TrainingError,
@@ -38,7 +39,7 @@ from training.records import (
 )
 from training.registry import Registry
 from training.runs import Runs
-from training.workspace import Workspace
+from training.workspace import Workspace, half_done
 
 log = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -104,13 +105,18 @@ class Pipeline:
                 outcome = await self._decide(attempt, adapter)
             return await _thread(self.runs.finish, attempt.run, "done", outcome)
         except Cancelled:
-            await _thread(attempt.work.abandon)
             return await _thread(self.runs.finish, run, "cancelled", "cancelled by hand")
         except Stopped:
             return await _thread(self.runs.release, run)
         except (Failed, Refused) as error:
-            await _thread(attempt.work.abandon)
             return await _thread(self.runs.finish, run, "failed", str(error))
+
+    def tidy(self) -> None:
+        """Delete what runs that have ended otherwise than well left half done, whoever ended them."""
+        for folder in half_done(self.home / "runs"):
+            with contextlib.suppress(NotFound):
+                if self.runs.get(folder.name).state in ("cancelled", "failed", "parked"):
+                    Workspace(folder).abandon()
 
     @asynccontextmanager
     async def _heart(self, attempt: Attempt) -> AsyncIterator[None]:

@@ -141,7 +141,7 @@ def fault(answers: Sequence[str]) -> str | None:
     if not answers:
         return "empty, or never came to an end"
     if loops(answers[0]):
-        return f"loops: {answers[0][-80:]!r}"
+        return f"loops: {masked(answers[0])[-80:]!r}"
     return None
 
 
@@ -151,7 +151,25 @@ def personal(text: str) -> set[str]:
     >>> sorted(personal("Write to Ann.Lee@Example.org or call +49 30 123456."))
     ['+4930123456', 'ann.lee@example.org']
     """
-    return {re.sub(r"[ ()/-]", "", found).lower() for found in _PERSONAL.findall(text)}
+    return {_plain(found) for found in _PERSONAL.findall(text)}
+
+
+def masked(text: str) -> str:
+    """The text with its personal data masked: enough is left for whoever knows them to know them again.
+
+    >>> masked("Write to Ann.Lee@Example.org or call +49 30 123456.")
+    'Write to a…@example.org or call +49…56.'
+    """
+    return _PERSONAL.sub(lambda found: _mask(_plain(found[0])), text)
+
+
+def _mask(one: str) -> str:
+    name, at, place = one.partition("@")
+    return f"{name[0]}…@{place}" if at else f"{one[:3]}…{one[-2:]}"
+
+
+def _plain(found: str) -> str:
+    return re.sub(r"[ ()/-]", "", found).lower()
 
 
 # -- files -------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ class Registry:
         return self._write(adapter.name if adapter else None, "rollback", actor, reason, fence)
 
     def earlier(self) -> Adapter | None:
-        """What a rollback goes to; None is the bare base model. Raises `Refused` if that is live."""
+        """What a rollback goes to; None is the bare base model. Raises `Refused` if that answers already."""
         tainted = self.tainted()
         now, *before = reversed(lineage(self.history(limit=10_000)))
         for name in before:
@@ -170,11 +170,14 @@ class Registry:
                 # Made live twice, and what was between the two is gone: it is further back that it goes.
                 continue
             if name is None:
+                if self.stranded() is not None:
+                    # The base answers already, and what is promoted is to answer again when its base is back.
+                    break
                 return None
             adapter = self.get(name)
             if not adapter.retired and name not in tainted and self.fits(adapter):
                 return adapter
-        raise Refused("the bare base model is live; there is nothing to go back to")
+        raise Refused("the bare base model answers; there is nothing to go back to")
 
     def still_live(self, name: str | None) -> Fence:
         """A fence for whoever decided while `name` was live (None: the base): raises `Refused` if no more."""
@@ -208,6 +211,8 @@ class Registry:
             "reason": reason.strip(),
             "at": datetime.now(UTC),
         }
+        # If the hash of the base must be made, then before the transaction.
+        self.live()
         # Asked again under a lock on the row: it must not be retired while it becomes live.
         retired = select(adapters.c.retired).where(adapters.c.name == name).with_for_update()
         with self._database.write() as connection:
@@ -238,7 +243,8 @@ class Registry:
                 update(adapters).where(here, adapters.c.retired.is_(False)).values(retired=True)
             )
             if (made_live := _newest(connection)) is not None and made_live.name == name:
-                raise Refused(f"{name} is live; promote another one or roll back first")
+                was = "is live" if self.fits(made_live) else "would be live on its own base"
+                raise Refused(f"{name} {was}; promote another one, or `base`, first")
             if (canary := running_canary(connection)) is not None and canary.adapter == name:
                 raise Refused(f"{name} is the canary; stop it first")
             if done.rowcount:

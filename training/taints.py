@@ -17,7 +17,7 @@ from feedback.alerts import Alarm
 from feedback.database import Database
 from feedback.records import goes_with
 from training.records import Refused
-from training.schema import adapters, promotions, taints
+from training.schema import adapters, taints
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,9 @@ class Taints:
         with self._database.read() as connection:
             return {name: Taint(name, int(sum_), count) for name, sum_, count in connection.execute(query)}
 
-    def alarm(self) -> Alarm | None:
-        """An alarm if the adapter that is live is tainted."""
-        live = select(promotions.c.adapter).order_by(promotions.c.id.desc()).limit(1)
-        with self._database.read() as connection:
-            name = connection.execute(live).scalar()
-        taint = self.all().get(name) if name else None
+    def alarm(self, live: str | None) -> Alarm | None:
+        """An alarm if the adapter of that name is tainted: the one that is live."""
+        taint = self.all().get(live) if live else None
         if taint is None:
             return None
         people = "somebody" if taint.people == 1 else f"{taint.people} people"

@@ -106,6 +106,8 @@ class Worker:
             await self._pause(stop)
             return True
         run = await asyncio.to_thread(self._runs.claim, self._name)
+        # After the claim: it ends the runs whose workers died.
+        await asyncio.to_thread(self._pipeline.tidy)
         if run is None:
             return False
         log.info("%s: attempt %d", run.id, run.attempts)

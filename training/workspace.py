@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from training.records import Example, Recipe, Run
 
+_HALF_DONE = ("checkpoints", "scratch", ".adapter.partial")
 _VERSIONS = ("torch", "transformers", "trl", "peft", "safetensors")
 
 
@@ -53,7 +54,7 @@ class Workspace:
 
     def abandon(self) -> None:
         """Delete what a run that won't go on leaves half done: the trainer's notes hold texts as tokens."""
-        for name in ("checkpoints", "scratch", ".adapter.partial"):
+        for name in _HALF_DONE:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def write(self, gathered: Gathered, recipe: Recipe) -> None:
@@ -130,6 +131,11 @@ def _read(file: Path) -> list[Example]:
     # Not splitlines(): an answer may hold U+2028 and its like, which JSON leaves as they are.
     lines = file.read_text(encoding="utf-8").split("\n")
     return [Example.from_row(json.loads(line)) for line in lines if line]
+
+
+def half_done(folder: Path) -> set[Path]:
+    """The directories of runs in `folder` that hold something half done."""
+    return {path.parent for name in _HALF_DONE for path in folder.glob(f"*/{name}")}
 
 
 def replace_file(file: Path, text: str) -> None:

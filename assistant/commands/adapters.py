@@ -113,7 +113,8 @@ def canary_stop(reason: Reason, home: Home = None) -> None:
     """Veto the canary: what is live answers all from the next turn on."""
     with house_of(home) as house:
         row = house.canaries.stop(actor=who(), reason=reason)
-    typer.echo(f"the canary of {row.adapter} is stopped; {row.against or 'base'} answers all")
+        live = house.registry.live()
+    typer.echo(f"the canary of {row.adapter} is stopped; {live.name if live else 'base'} answers all")
 
 
 def retire(

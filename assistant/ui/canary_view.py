@@ -39,6 +39,15 @@ def canary(running: tuple[Canary, Decision] | None, steps: Sequence[CanaryStep])
 def _running(found: Canary, decision: Decision) -> str:
     last, figures = found.steps[-1], decision.figures
     facts = f"since {when(last.at)}, by {escape(last.actor)}: {escape(last.reason)}"
+    head = (
+        f'<div class="head"><b class="mono">{escape(found.adapter)}</b>'
+        f'{badge("running", f"{found.share:.0%} of conversations")}<span class="facts">{facts}</span>'
+        f"{button('Stop…', 'canary_stop')}</div>"
+        f'<p class="text">{escape(sentence(decision.reason))}</p>'
+    )
+    if not figures:
+        # Its votes were not counted: it ends for another reason.
+        return head
     arms = [
         _arm(found.adapter, found.share, figures["canary"]),
         _arm(found.against or "base", 1 - found.share, figures["live"]),
@@ -50,11 +59,7 @@ def _running(found: Canary, decision: Decision) -> str:
         f"{figures['worse']:g} of the {figures['needed_worse']:g} at which it is rolled back."
     )
     return (
-        f'<div class="head"><b class="mono">{escape(found.adapter)}</b>'
-        f'{badge("running", f"{found.share:.0%} of conversations")}<span class="facts">{facts}</span>'
-        f"{button('Stop…', 'canary_stop')}</div>"
-        f'<p class="text">{escape(sentence(decision.reason))}</p>'
-        f"{_table(('Adapter', 'Share', 'Conversations voted on', 'Thumbs up'), arms)}"
+        f"{head}{_table(('Adapter', 'Share', 'Conversations voted on', 'Thumbs up'), arms)}"
         f'<p class="text">{proof}</p>'
     )
 

@@ -71,7 +71,7 @@ class DecidingEvents:
         """Open the question for the reason of a veto."""
         await self._door.admit(request)
         canary = await to_thread.run_sync(self._desk.canaries.now)
-        who = (canary.against or "the base model") if canary else "What is live"
+        who = await to_thread.run_sync(self._live) or "the base model"
         text = f"{sentence(who)[:-1]} answers all conversations again, from the next question on."
         subject = canary.adapter if canary else ""
         title = f"Stop the canary of {subject}" if canary else "Stop the canary"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,7 +51,10 @@ def test_where_no_weights_lie_the_location_tells(tmp_path: Path) -> None:
     only = tmp_path / "only"
     only.mkdir()
     (only / "config.json").write_text("{}")
-    assert Base(str(only), tmp_path / "memory.json").made(trained_on(only))
+    adapter = replace(trained_on(only), base_hash="0" * 64)
+    assert Base(str(only), tmp_path / "memory.json").made(adapter)
+    (only / "model.safetensors").write_bytes(b"one")
+    assert not Base(str(only), tmp_path / "memory.json").made(adapter)
 
 
 def test_another_process_need_not_hash_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -525,8 +525,6 @@ def test_cancelled_in_the_middle_it_ends_soon_and_the_trainer_with_it(
     async def main() -> Run:
         work = asyncio.create_task(rig.work(auto_promote=True))
         await until(lambda: underway(rig, where))
-        for name in ("checkpoints", "scratch"):
-            (rig.home / "runs" / run.id / name).mkdir(parents=True)
         rig.runs.cancel(run.id)
         async with asyncio.timeout(10):
             ended = await work
@@ -535,8 +533,6 @@ def test_cancelled_in_the_middle_it_ends_soon_and_the_trainer_with_it(
 
     ended = asyncio.run(main())
     assert (ended.state, ended.reason) == ("cancelled", "cancelled by hand")
-    left = {path.name for path in (rig.home / "runs" / run.id).iterdir()}
-    assert not left & {"checkpoints", "scratch"}
     assert all(training.stopped for training in rig.trainings)
     assert rig.engine.running == 0
     assert rig.live is None
@@ -665,6 +661,38 @@ def test_an_adapter_can_be_evaluated_again_by_hand(rig: Rig) -> None:
     found = asyncio.run(rig.pipeline().evaluate(rig.registry.get(rig.name()), None))
     assert found.outcome == "rejected"
     assert rig.registry.evaluation(rig.name()) == found
+
+
+def test_what_is_of_another_base_is_measured_neither_alone_nor_beside(rig: Rig) -> None:
+    rig.queue()
+    rig.run()
+    adapter = rig.registry.get(rig.name())
+    before = rig.registry.evaluation(rig.name())
+    rig.registry.fits = lambda _: False
+    with pytest.raises(Refused, match="another base model"):
+        asyncio.run(rig.pipeline().evaluate(adapter, None))
+    older = replace(adapter, name="lora-" + "0" * 12)
+    rig.registry.fits = lambda one: one.name != older.name
+    with pytest.raises(Refused, match="another base model"):
+        asyncio.run(rig.pipeline().evaluate(adapter, older))
+    assert rig.registry.evaluation(rig.name()) == before
+
+
+def test_what_ended_runs_left_half_done_goes_and_that_of_others_stays(rig: Rig) -> None:
+    states = {}
+    for state in ("cancelled", "failed", "parked", "done", "queued"):
+        run = rig.queue()
+        if state != "queued":
+            claimed = rig.runs.claim("w")
+            assert claimed is not None
+            rig.runs.finish(claimed, state)
+        states[state] = rig.home / "runs" / run.id
+    for folder in (*states.values(), rig.home / "runs" / "of-nobody"):
+        (folder / "checkpoints").mkdir(parents=True)
+    rig.pipeline().tidy()
+    left = {state for state, folder in states.items() if (folder / "checkpoints").exists()}
+    assert left == {"done", "queued"}
+    assert (rig.home / "runs" / "of-nobody" / "checkpoints").exists()
 
 
 def test_without_its_runs_directory_an_adapter_can_not_be_evaluated(rig: Rig) -> None:

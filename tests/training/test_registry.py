@@ -332,6 +332,18 @@ def test_an_adapter_of_another_base_answers_nobody_until_that_base_is_back(regis
     assert registry.stranded() is None
 
 
+def test_there_is_no_way_back_to_the_base_that_answers_already(registry: Registry) -> None:
+    candidates(registry, A)
+    registry.promote(A, **WHY)
+    registry.fits = lambda _: False
+    with pytest.raises(Refused, match="nothing to go back to"):
+        registry.rollback(**WHY)
+    with pytest.raises(Refused, match="would be live on its own base"):
+        registry.retire(A)
+    registry.fits = lambda _: True
+    assert live(registry) == A
+
+
 def test_the_way_back_passes_over_what_is_of_another_base(registry: Registry) -> None:
     candidates(registry, A, B, C)
     for name in (A, B, C):

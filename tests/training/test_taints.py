@@ -19,6 +19,11 @@ A, B, C = (f"lora-{letter * 12}" for letter in "abc")
 WHY: dict[str, Any] = {"actor": "root", "reason": "better"}
 
 
+def live(registry: Registry) -> str | None:
+    found = registry.live()
+    return found.name if found else None
+
+
 @pytest.fixture
 def registry(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """Three adapters that passed: A learned from ann, B from a vote on what ann asked, C from neither."""
@@ -72,14 +77,17 @@ def test_a_taint_in_the_last_moment_still_stops_a_promotion(
 
 def test_while_a_tainted_one_is_live_there_is_an_alarm(registry: Registry, database: Database) -> None:
     registry.promote(A, **WHY)
-    assert Taints(database).alarm() is None
+    assert Taints(database).alarm(live(registry)) is None
     taint(database)
-    alarm = Taints(database).alarm()
+    alarm = Taints(database).alarm(live(registry))
     assert alarm is not None
     assert (alarm.name, alarm.adapter) == ("live_tainted", A)
     assert "2 of its examples" in alarm.detail
+    registry.fits = lambda _: False
+    assert Taints(database).alarm(live(registry)) is None, "on another base it answers nobody"
+    registry.fits = lambda _: True
     registry.promote(C, **WHY)
-    assert Taints(database).alarm() is None
+    assert Taints(database).alarm(live(registry)) is None
 
 
 def test_an_example_without_people_is_nobodys() -> None:

@@ -164,6 +164,7 @@ def main(folder: Path) -> None:
         page.get_by_label("What it should have said").fill(
             "Gladly! Put the label from the parcel on the box; returns are free."
         )
+        page.locator("#difference ins").first.wait_for()
         take(page, "feedback")
         page.keyboard.press("Escape")
         site.house.engines.breaks, site.house.engines.breaks_after = (

@@ -7,7 +7,7 @@ from typing import Any
 
 from assistant.ui.canary_view import canary
 from tests.assistant.ui.turns import NOON
-from training.canary import Canary, Plan, Tally, decide
+from training.canary import Canary, Decision, Plan, Tally, decide
 from training.records import CanaryStep
 
 BAD = "<script>alert(1)</script>"
@@ -47,6 +47,13 @@ def test_both_arms_stand_with_their_votes_and_the_verdict_in_words() -> None:
     assert '<td><span class="mono">base</span></td><td>95%</td><td>4</td><td>2 (50%)</td>' in html
     assert "of the 4.47 needed to go on" in html
     assert "of the 20 at which it is rolled back" in html
+    assert 'data-act="canary_stop"' in html
+
+
+def test_one_that_ends_for_another_reason_than_its_votes_says_why() -> None:
+    found = Canary((step(),))
+    html = canary((found, Decision("stop", 0.0, "it was trained on another base model", {})), [step()])
+    assert "It was trained on another base model." in html
     assert 'data-act="canary_stop"' in html
 
 
