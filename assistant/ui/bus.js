@@ -39,6 +39,22 @@ listen(document, "submit", (event) => {
   trigger(act, { ...data, ...Object.fromEntries(new FormData(form)) });
 });
 
+// To gradio's text boxes only a key that makes a letter is input. What is pasted, cut, deleted or dictated, and
+// whatever a phone's keyboard writes, is made known by such a key without a letter.
+let letter = false;
+listen(document, "keydown", () => { letter = false; }, { capture: true });
+listen(document, "keypress", (event) => {
+  letter = event.isTrusted;
+  // A letter is in the box before anything else happens; of Enter there may be none.
+  setTimeout(() => { letter = false; });
+}, { capture: true });
+listen(document, "input", (event) => {
+  const heard = letter;
+  letter = false;
+  if (heard || !event.target.matches?.("textarea, input[data-testid=textbox]")) return;
+  event.target.dispatchEvent(new KeyboardEvent("keypress", { bubbles: true }));
+});
+
 async function copy(from) {
   const text = from.dataset.copy === "code"
     ? from.closest(".code").querySelector("code").textContent

@@ -252,13 +252,7 @@ def _connect_chat(
 def _connect_history(page: gr.State, parts: dict[str, Any], wire: Wire, events: HistoryEvents) -> None:
     bus, shown = parts["past"], Wire(history=parts["history"], title=parts["title"])
     # Only the newest of many keystrokes need be looked for.
-    # Emptied at one stroke it only changes: to gradio that is no input
-    shown.on(
-        [parts["search"].input, parts["search"].change],
-        events.search,
-        [page, parts["search"]],
-        mode="always_last",
-    )
+    shown.on([parts["search"].input], events.search, [page, parts["search"]], mode="always_last")
     shown.on([bus.older_chats], events.older, [page])
     shown.on([bus.pin_chat], events.pin, [page])
     shown.on([bus.rename_chat], events.rename, [page])

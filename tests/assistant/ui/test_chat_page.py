@@ -141,7 +141,13 @@ def test_a_thumb_its_form_and_a_reload(site: Site, open_page: Callable[..., Any]
     page.get_by_role("button", name="Tell us more").click()
     page.locator("#form").wait_for()
     assert correction.input_value() == site.house.engines.answer + " Or five."
+    # What is deleted or pasted without a key that makes a letter is shown, too.
+    correction.press("End")
+    for _ in range(len(" Or five.")):
+        page.keyboard.press("Backspace")
+    page.locator("#difference ins").wait_for(state="detached")
     correction.fill("Gladly: three to four days.")
+    page.locator("#difference ins", has_text="Gladly").wait_for()
     page.get_by_role("button", name="Send feedback").click()
     page.get_by_role("button", name="Your feedback").wait_for()
     page.reload()
