@@ -112,7 +112,7 @@ def open_house(settings: Settings) -> House:
     accounts, runs = Accounts(database), Runs(database, witness=audit.within)
     base = Base(settings.model_location, settings.home / "base-hash.json")
     registry = Registry(database, settings.home / "adapters", audit.within, base.made)
-    tainted = lambda: Taints(database).alarm(live_name(registry))  # noqa: E731
+    taints = Taints(database)
     return House(
         settings=settings,
         database=database,
@@ -122,7 +122,9 @@ def open_house(settings: Settings) -> House:
         runs=runs,
         registry=registry,
         canaries=Canaries(database, registry, settings.promotion.plan, audit.within),
-        monitor=Monitor(Days(database), Alerts(database), runs, store, tainted),
+        monitor=Monitor(
+            Days(database), Alerts(database), runs, store, lambda: taints.alarm(live_name(registry))
+        ),
         audit=audit,
     )
 

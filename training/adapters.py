@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.records import Refused
+from training.trainers.files import sha256, sync
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 CARD, MANIFEST = "README.md", "manifest.json"
@@ -92,7 +93,7 @@ def inspect(folder: Path, *, base: str, base_hash: str, max_rank: int = 32) -> A
 
 def content_hash(folder: Path) -> str:
     """64 hex of configuration and weights: what decides how the adapter answers. Card and manifest don't."""
-    lines = [f"{name} {sha256_of(folder / name)}\n" for name in (CONFIG, WEIGHTS)]
+    lines = [f"{name} {sha256(folder / name)}\n" for name in (CONFIG, WEIGHTS)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -122,7 +123,7 @@ def publish(staged: Path, home_adapters: Path, manifest: Mapping[str, Any], card
         final = home_adapters / name
         (partial / CARD).write_text(card, encoding="utf-8")
         files = {
-            path.name: {"sha256": sha256_of(path), "size": path.stat().st_size}
+            path.name: {"sha256": sha256(path), "size": path.stat().st_size}
             for path in sorted(partial.iterdir())
         }
         whole = {**manifest, "name": name, "content_hash": content, "files": files}
@@ -142,7 +143,7 @@ def verify(folder: Path) -> dict[str, Any]:
     if not isinstance(files, dict) or set(files) != present:
         raise Refused(f"{folder.name} does not hold exactly the files of its manifest.")
     for name, facts in files.items():
-        if not isinstance(facts, dict) or sha256_of(folder / name) != facts.get("sha256"):
+        if not isinstance(facts, dict) or sha256(folder / name) != facts.get("sha256"):
             raise Refused(f"{name} of {folder.name} is not the file that was published.")
     if name_of(content_hash(folder)) != folder.name:
         raise Refused(f"The content of {folder.name} belongs to another name.")
@@ -343,27 +344,13 @@ def _put(partial: Path, final: Path) -> None:
     if not final.exists():
         for path in partial.iterdir():
             path.chmod(0o444)
-            _sync(path)
-        _sync(partial)
+            sync(path)
+        sync(partial)
         try:
             os.rename(partial, final)
         except OSError:
             # Somebody else was first; what they left is verified below.
             if not final.is_dir():
                 raise
-        _sync(final.parent)
+        sync(final.parent)
     verify(final)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sha256_of(path: Path) -> str:
-    """64 hex of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

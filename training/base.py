@@ -12,12 +12,12 @@ import logging
 import os
 import re
 import threading
-import uuid
 from functools import lru_cache
 from pathlib import Path
 
-from training.adapters import sha256_of
 from training.records import Adapter
+from training.trainers.files import sha256
+from training.workspace import replace_file
 
 log = logging.getLogger(__name__)
 _FILES = re.compile(
@@ -51,37 +51,26 @@ class Base:
         return adapter.base == self.model
 
     def hash(self) -> str:
-        """As `base_hash`. Raises `OSError`."""
-        if not Path(self.model).is_dir():
-            return base_hash(self.model)
+        """`base_hash` of a model that is a folder. Raises `OSError`."""
         with self._one_at_a_time:
-            return self._hash()
+            now = {"model": self.model, "files": [_state(path) for path in _files(self.model)]}
+            known = self._known()
+            if {name: known.get(name) for name in now} == now and isinstance(known.get("hash"), str):
+                return str(known["hash"])
+            found = base_hash(self.model)
+            try:
+                replace_file(self._memory, json.dumps({**now, "hash": found}))
+            except OSError as error:
+                # Only the next one to ask has to wait.
+                log.warning("the hash of the base model can't be kept: %s", error)
+            return found
 
-    def _hash(self) -> str:
-        now = {"model": self.model, "files": [_state(path) for path in _files(self.model)]}
-        known = self._remembered()
-        if {name: known.get(name) for name in now} == now and isinstance(known.get("hash"), str):
-            return str(known["hash"])
-        found = base_hash(self.model)
-        self._remember({**now, "hash": found})
-        return found
-
-    def _remembered(self) -> dict[str, object]:
+    def _known(self) -> dict[str, object]:
         try:
             found = json.loads(self._memory.read_bytes())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
-
-    def _remember(self, found: dict[str, object]) -> None:
-        partial = self._memory.with_name(f".{self._memory.name}-{uuid.uuid4().hex}")
-        try:
-            partial.write_text(json.dumps(found), encoding="utf-8")
-            os.replace(partial, self._memory)
-        except OSError as error:
-            # Only the next one to ask has to wait.
-            log.warning("the hash of the base model can't be kept: %s", error)
-            partial.unlink(missing_ok=True)
 
 
 def _state(path: Path) -> list[str | int]:
@@ -109,7 +98,7 @@ def _files(model: str) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _remembered(path: str, size: int, changed: int) -> str:
-    return sha256_of(Path(path))
+    return sha256(Path(path))
 
 
 def _revision(model: str) -> str:

@@ -18,7 +18,7 @@ from feedback.reading import Reader
 from training import taints
 from training.canary import Canary, Decision, Plan, Tally, decide, tally
 from training.records import CanaryAction, CanaryStep, Refused, TrainingError
-from training.registry import BASE, Fence, Registry, one_writer, require, running_canary
+from training.registry import BASE, OTHER_BASE, Fence, Registry, one_writer, require, running_canary
 from training.schema import adapters, canaries
 from training.witness import Witness, unseen
 
@@ -119,8 +119,7 @@ class Canaries:
         if canary is None:
             return None
         if not self._registry.fits(self._registry.get(canary.adapter)):
-            why = "it was trained on another base model than the one that is served"
-            return canary, Decision("stop", 0.0, why, {})
+            return canary, Decision("stop", 0.0, f"it was {OTHER_BASE}", {})
         return canary, decide(canary, self._tally(canary), self.plan, _now())
 
     def advance(self) -> Decision | None:

@@ -186,7 +186,8 @@ def side_by_side(
     held-out questions, each with the person who asked it."""
 
     def row(question: str, said: Callable[[Side], str | None]) -> dict[str, Any]:
-        return {"question": question, "base": said(base), "live": said(theirs), "candidate": said(ours)}
+        texts = {"base": said(base), "live": said(theirs), "candidate": said(ours)}
+        return {"question": question} | {name: text and probes.masked(text) for name, text in texts.items()}
 
     rows = [row(one, partial(_said, place)) for place, one in enumerate(probes.SOUND)]
     return rows + [
@@ -206,12 +207,8 @@ def blanked(
 
 
 def _said(place: int, side: Side) -> str | None:
-    return _shown(side.sound[place])
+    return side.sound[place]
 
 
 def _drawn(place: int, side: Side) -> str | None:
-    return _shown(next(iter(side.fresh[place]), None))
-
-
-def _shown(text: str | None) -> str | None:
-    return None if text is None else probes.masked(text)
+    return next(iter(side.fresh[place]), None)

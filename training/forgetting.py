@@ -44,9 +44,7 @@ def scrub(folder: Path, person_id: str, votes: Collection[str]) -> int:
 
 
 def _scrub_file(file: Path, person_id: str, votes: Collection[str]) -> int:
-    if not file.is_file():
-        return 0
-    lines = [line for line in file.read_text(encoding="utf-8").split("\n") if line]
+    lines = _lines(file)
     kept = [line for line in lines if not learned_from(json.loads(line), person_id, votes)]
     if len(kept) < len(lines):
         replace_file(file, "".join(f"{line}\n" for line in kept))
@@ -55,11 +53,10 @@ def _scrub_file(file: Path, person_id: str, votes: Collection[str]) -> int:
 
 def _scrub_figures(run: Path) -> None:
     """The trainer's figures hold some answers as tokens: those of examples that are there no more go."""
-    file, examples = run / "metrics.json", run / _FILES[0]
+    file = run / "metrics.json"
     if not file.is_file():
         return
-    lines = examples.read_text(encoding="utf-8").split("\n") if examples.is_file() else []
-    known = {json.loads(line).get("id") for line in lines if line}
+    known = {json.loads(line).get("id") for line in _lines(run / _FILES[0])}
     figures = json.loads(file.read_text(encoding="utf-8"))
     kept = [row for row in figures.get("parity", ()) if row["id"] in known]
     if len(kept) < len(figures.get("parity", ())):
@@ -112,9 +109,12 @@ def _may_hold(run: Run, folder: Path, person_id: str, votes: Collection[str]) ->
 
 def _holds(run: Path, person_id: str, votes: Collection[str]) -> bool:
     """Whether an example in this directory is of this person or from these opinions."""
-    found = (run / name for name in _FILES)
-    lines = (line for file in found if file.is_file() for line in file.read_text("utf-8").split("\n") if line)
+    lines = (line for name in _FILES for line in _lines(run / name))
     return any(learned_from(json.loads(line), person_id, votes) for line in lines)
+
+
+def _lines(file: Path) -> list[str]:
+    return [line for line in file.read_text(encoding="utf-8").split("\n") if line] if file.is_file() else []
 
 
 def _alive(run: Run) -> bool:

@@ -280,8 +280,8 @@ class Pipeline:
         if not work.gathered():
             raise Refused(f"{adapter.name} can't be evaluated: its run's directory {work.folder} is gone")
         for one in (adapter, against):
-            if one is not None and not await _thread(self.registry.fits, one):
-                raise Refused(f"{one.name} was trained on another base model than the one that is served")
+            if one is not None:
+                await _thread(self.registry.check_base, one)
         material = await _thread(self._material, work)
         found = await evaluation.evaluate(self.engine, adapter, against, material)
         await _thread(self.registry.record, found)

@@ -27,6 +27,7 @@ from training.taints import Taint, Taints
 from training.witness import Witness, unseen
 
 Fence = Callable[[Connection], None]
+OTHER_BASE = "trained on another base model than the one that is served"
 BASE = "base"
 """The name under which people speak of the bare base model in promote and rollback."""
 
@@ -189,11 +190,15 @@ class Registry:
 
         return fence
 
+    def check_base(self, adapter: Adapter) -> None:
+        """Raise `Refused` unless the adapter was trained on the base that is served."""
+        if not self.fits(adapter):
+            raise Refused(f"{adapter.name} was {OTHER_BASE}")
+
     def _check_servable(self, adapter: Adapter) -> None:
         if adapter.retired:
             raise Refused(f"{adapter.name} is retired")
-        if not self.fits(adapter):
-            raise Refused(f"{adapter.name} was trained on another base model than the one that is served")
+        self.check_base(adapter)
         files.verify(adapter.path)
 
     def _write(

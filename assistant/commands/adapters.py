@@ -82,10 +82,11 @@ def show_adapter(name: Name, home: Home = None, as_json: Json = False) -> None:
 
 def promote(name: Name, reason: Reason, home: Home = None) -> None:
     """Let an adapter answer from the next turn on; `base` takes every adapter away."""
+    from assistant.app import live_name
+
     with house_of(home) as house:
-        live, found = house.registry.live(), house.registry.evaluation(name)
+        before, found = live_name(house.registry), house.registry.evaluation(name)
         row = house.registry.promote(name, actor=who(), reason=reason)
-    before = live.name if live else None
     if found is not None and found.against != before and before != name:
         typer.echo(
             f"note: its evaluation compared it with {found.against or 'base'}, not with {before or 'base'}, "
@@ -111,10 +112,12 @@ def canary(name: Name, reason: Reason, home: Home = None) -> None:
 
 def canary_stop(reason: Reason, home: Home = None) -> None:
     """Veto the canary: what is live answers all from the next turn on."""
+    from assistant.app import live_name
+
     with house_of(home) as house:
         row = house.canaries.stop(actor=who(), reason=reason)
-        live = house.registry.live()
-    typer.echo(f"the canary of {row.adapter} is stopped; {live.name if live else 'base'} answers all")
+        live = live_name(house.registry)
+    typer.echo(f"the canary of {row.adapter} is stopped; {live or 'base'} answers all")
 
 
 def retire(
